@@ -1,0 +1,40 @@
+# `make demo` and `make test` do all the set-up themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types audit pins clean
+
+demo: .venv/ready
+	@exec $(BIN)/python -m killswitch.demo
+
+test: .venv/ready-for-tests
+	$(BIN)/pytest -q
+
+lint: .venv/ready-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready-for-tests
+	$(BIN)/mypy
+
+# Asks the package index about known holes in what is pinned.
+audit: .venv/ready-for-tests
+	$(BIN)/pip-audit --requirement requirements.txt --disable-pip --require-hashes
+
+# Pin what pyproject.toml asks for anew. Needs uv.
+pins:
+	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header --group dev -c requirements.txt pyproject.toml -o tests/requirements.txt
+
+.venv/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make demo PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+.venv/ready-for-tests: tests/requirements.txt .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .run staticfiles

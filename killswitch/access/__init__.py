@@ -1,0 +1,1 @@
+"""Who may do what: three roles as Django groups, and the record of log-ins and refusals."""

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class AccessConfig(AppConfig):
+    name = "killswitch.access"
+    label = "access"
+
+    def ready(self) -> None:
+        from . import signals  # noqa: F401  (connects the receivers)

@@ -1,0 +1,1 @@
+"""The append-only record. Knows no other room."""

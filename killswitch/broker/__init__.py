@@ -1,0 +1,46 @@
+"""Clear Street over HTTP: client, types, errors. Knows httpx, knows no Django."""
+
+from ._runtime import client, close, run
+from .client import Answer, ClearStreet, Listing
+from .errors import (
+    BadRequest,
+    BrokerError,
+    BrokerFailed,
+    NoPermission,
+    NoSuchAccount,
+    NoSuchOrder,
+    NothingMatches,
+    OutcomeUnknown,
+    RefusedKey,
+    Throttled,
+    Unreachable,
+)
+from .types import Account, Execution, InstrumentType, Order, OrderStatus, OrderType, Side, TimeInForce
+
+__all__ = [
+    "Account",
+    "Answer",
+    "BadRequest",
+    "BrokerError",
+    "BrokerFailed",
+    "ClearStreet",
+    "Execution",
+    "InstrumentType",
+    "Listing",
+    "NoPermission",
+    "NoSuchAccount",
+    "NoSuchOrder",
+    "NothingMatches",
+    "Order",
+    "OrderStatus",
+    "OrderType",
+    "OutcomeUnknown",
+    "RefusedKey",
+    "Side",
+    "Throttled",
+    "TimeInForce",
+    "Unreachable",
+    "client",
+    "close",
+    "run",
+]

@@ -1,0 +1,72 @@
+"""One event loop and one warm client per process, for callers that are not asynchronous themselves.
+
+Keyed by the process id, so that a forked worker makes its own.
+"""
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .client import ClearStreet
+
+R = TypeVar("R")
+
+
+@dataclass
+class _Runtime:
+    pid: int
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+    client: ClearStreet | None = None
+
+
+_runtime: _Runtime | None = None
+_lock = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock(), _runtime=None))
+
+
+def _current() -> _Runtime:
+    global _runtime
+    with _lock:
+        if _runtime is None or _runtime.pid != os.getpid():
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="broker-loop", daemon=True)
+            thread.start()
+            _runtime = _Runtime(os.getpid(), loop, thread)
+        return _runtime
+
+
+def run(coroutine: Coroutine[Any, Any, R], timeout: float | None = None) -> R:
+    """Run `coroutine` on this process's event loop and wait for it. Raises TimeoutError after `timeout` seconds."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, _current().loop)
+    try:
+        return future.result(timeout)
+    except concurrent.futures.TimeoutError:
+        future.cancel()
+        raise
+
+
+def client() -> ClearStreet:
+    """Return this process's client. Call it on the event loop, inside a coroutine given to `run`."""
+    runtime = _current()
+    if runtime.client is None:
+        runtime.client = ClearStreet.from_environment()
+    return runtime.client
+
+
+def close() -> None:
+    """Close this process's client and loop; the next call opens new ones."""
+    global _runtime
+    with _lock:
+        runtime, _runtime = _runtime, None
+    if runtime is None or runtime.pid != os.getpid():
+        return
+    if runtime.client is not None:
+        asyncio.run_coroutine_threadsafe(runtime.client.aclose(), runtime.loop).result(5)
+    runtime.loop.call_soon_threadsafe(runtime.loop.stop)
+    runtime.thread.join(5)
+    runtime.loop.close()

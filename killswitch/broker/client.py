@@ -1,0 +1,360 @@
+"""The Clear Street order API, asynchronous. Every call is one request per page: no redirects, no hidden retries."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from ._decode import Envelope, T, Unreadable, read_envelope, read_many, read_one, read_retry_after
+from ._transport import make_transport, was_never_sent
+from .errors import (
+    BadRequest,
+    BrokerError,
+    BrokerFailed,
+    NoPermission,
+    NoSuchAccount,
+    NoSuchOrder,
+    NothingMatches,
+    OutcomeUnknown,
+    RefusedKey,
+    Throttled,
+    Unreachable,
+)
+from .types import Account, Execution, Order
+
+PRODUCTION = "https://api.clearstreet.com"
+PAGE_SIZE = 1000
+MAX_PAGES = 10_000  # a list that never ends is a broken list
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Generic[D]):
+    """What the broker answered. `latency` is in seconds."""
+
+    data: D
+    http_status: int
+    request_id: str
+    latency: float
+    unreadable: int = 0  # items of a list that carried no readable id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(Generic[D]):
+    """A list as far as it could be fetched. Only a `whole` one says what is not there."""
+
+    items: list[D]
+    whole: bool
+    error: BrokerError | None = None
+    requests: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long one request may take, in seconds."""
+
+    connect: float = 2.0
+    total: float = 5.0
+
+
+@dataclass
+class _Page:
+    envelope: Envelope
+    http_status: int
+    latency: float
+
+
+@dataclass
+class _Pages(Generic[D]):
+    """A list in the making."""
+
+    items: dict[object, D] = field(default_factory=dict)
+    unreadable: int = 0
+    expected: int | None = None
+    tokens: set[str] = field(default_factory=set)
+    requests: int = 0
+
+
+class ClearStreet:
+    """A client for one key. Use it on one event loop; call `aclose()` at the end.
+
+    Args:
+        api_key: the bearer key; it is sent to the broker and nowhere else.
+        base_url: scheme and host, such as `https://api.clearstreet.com`.
+        timeouts: after `total` seconds a request is given up and its outcome called unknown.
+        max_in_flight: how many requests may be on their way at once.
+        transport: another httpx transport, for tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str = PRODUCTION,
+        timeouts: Timeouts = Timeouts(),
+        max_in_flight: int = 200,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._timeouts = timeouts
+        self._in_flight = asyncio.Semaphore(max_in_flight)
+        self._http = httpx.AsyncClient(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "killswitch"},
+            # The total is kept by asyncio.timeout below: httpx's own read time-out starts anew with every byte.
+            timeout=httpx.Timeout(timeouts.total, connect=timeouts.connect),
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport or make_transport(),
+        )
+
+    @classmethod
+    def from_environment(cls) -> "ClearStreet":
+        """Make a client from CLEAR_STREET_API_KEY, CLEAR_STREET_BASE_URL and CLEAR_STREET_TIMEOUT_SECONDS."""
+        return cls(
+            api_key=os.environ["CLEAR_STREET_API_KEY"],
+            base_url=os.environ.get("CLEAR_STREET_BASE_URL") or PRODUCTION,
+            timeouts=Timeouts(total=float(os.environ.get("CLEAR_STREET_TIMEOUT_SECONDS") or Timeouts.total)),
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def version(self) -> Answer[str]:
+        """Ask for the API's version. Needs no key, so it shows whether the broker can be reached."""
+        page = await self._request("GET", "/v1/version")
+        try:
+            version = msgspec.json.decode(page.envelope.data)["version"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            version = ""
+        return _answer(page, str(version))
+
+    async def accounts(self) -> Listing[Account]:
+        """List the accounts that the key may see."""
+        return await self._list(Account, "/v1/accounts", {})
+
+    async def orders(
+        self,
+        account_id: int,
+        *,
+        order_ids: Iterable[str] = (),
+        before_page: Callable[[], Awaitable[None]] | None = None,
+    ) -> Listing[Order]:
+        """List the orders of an account, ended ones included; `before_page` is awaited before each request.
+
+        Never filtered by status: a list of the statuses that are open today misses the one that is added tomorrow.
+        """
+        ids = ",".join(order_ids)
+        params = {"order_ids": ids} if ids else {}
+        return await self._list(Order, f"/v1/accounts/{account_id}/orders", params, before_page)
+
+    async def executions(self, account_id: int, *, since: str = "") -> Listing[Execution]:
+        """List the fills of an account, newest first, from `since` (ISO 8601) on."""
+        return await self._list(Execution, f"/v1/accounts/{account_id}/executions", {"from": since} if since else {})
+
+    async def order(self, account_id: int, order_id: str) -> Answer[Order]:
+        """Read one order. Raises NoSuchOrder and every other BrokerError."""
+        page = await self._request("GET", _order_path(account_id, order_id))
+        return _answer(page, _read_order(page))
+
+    async def cancel_all_open_orders(
+        self,
+        account_id: int,
+        *,
+        side: str = "",
+        order_type: str = "",
+        instrument_type: str = "",
+        instrument_ids: Iterable[str] = (),
+    ) -> Answer[list[Order]]:
+        """Ask the broker to cancel every open order that matches: accepted, which is not yet canceled.
+
+        Raises NothingMatches where nothing was open, and every other BrokerError.
+        """
+        params = {
+            "side": side,
+            "type": order_type,
+            "instrument_type": instrument_type,
+            "instrument_ids": ",".join(instrument_ids),
+        }
+        path = f"/v1/accounts/{account_id}/orders"
+        page = await self._request("DELETE", path, {name: value for name, value in params.items() if value})
+        try:
+            orders, unreadable = read_many(Order, page.envelope.data)
+        except Unreadable as error:
+            raise _unknown(page, error) from error
+        return _answer(page, orders, unreadable)
+
+    async def cancel_open_order(self, account_id: int, order_id: str) -> Answer[Order]:
+        """Ask the broker to cancel one order: accepted, or already ended. The order's status says which.
+
+        Raises NoSuchOrder and every other BrokerError.
+        """
+        page = await self._request("DELETE", _order_path(account_id, order_id))
+        return _answer(page, _read_order(page))
+
+    async def _list(
+        self,
+        kind: type[T],
+        path: str,
+        params: Mapping[str, str],
+        before_page: Callable[[], Awaitable[None]] | None = None,
+    ) -> Listing[T]:
+        pages: _Pages[T] = _Pages()
+        error: BrokerError | None = None
+        try:
+            async for page in self._pages(path, params, pages, before_page):
+                items, unreadable = read_many(kind, page.envelope.data)
+                pages.items.update((item.id, item) for item in items)
+                pages.unreadable += unreadable
+        except BrokerError as failure:
+            error = failure
+        except Unreadable as failure:
+            error = OutcomeUnknown(str(failure))
+        error = error or _why_not_whole(pages)
+        return Listing(items=list(pages.items.values()), whole=error is None, error=error, requests=pages.requests)
+
+    async def _pages(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        pages: _Pages[T],
+        before_page: Callable[[], Awaitable[None]] | None,
+    ) -> AsyncIterator[_Page]:
+        token: str | None = None
+        while True:
+            if before_page is not None:
+                await before_page()
+            query = {**params, "page_size": str(PAGE_SIZE)} | ({"page_token": token} if token else {})
+            pages.requests += 1
+            page = await self._request("GET", path, query)
+            metadata = page.envelope.metadata
+            if pages.expected is None:
+                pages.expected = metadata.total_items
+            yield page
+            token = metadata.next_page_token
+            if not token:
+                return
+            if token in pages.tokens or pages.requests >= MAX_PAGES:
+                raise OutcomeUnknown("the list does not end: the broker gave the same page again")
+            pages.tokens.add(token)
+
+    async def _request(self, method: str, path: str, params: Mapping[str, str] | None = None) -> _Page:
+        async with self._in_flight:
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(self._timeouts.total):
+                    response = await self._http.request(method, path, params=params)
+            except TimeoutError:
+                raise OutcomeUnknown(
+                    f"no answer within {self._timeouts.total:g} s", latency=time.monotonic() - started
+                ) from None
+            except Exception as error:
+                # Whatever the transport raises, its text may carry the request: only its kind is passed on.
+                raise _transport_error(error, self.base_url, time.monotonic() - started) from None
+            return _read_page(response, time.monotonic() - started)
+
+
+def _answer(page: _Page, data: D, unreadable: int = 0) -> Answer[D]:
+    return Answer(
+        data=data,
+        http_status=page.http_status,
+        request_id=page.envelope.metadata.request_id,
+        latency=page.latency,
+        unreadable=unreadable,
+    )
+
+
+def _order_path(account_id: int, order_id: str) -> str:
+    return f"/v1/accounts/{account_id}/orders/{quote(order_id, safe='')}"
+
+
+def _read_order(page: _Page) -> Order:
+    try:
+        return read_one(Order, page.envelope.data)
+    except Unreadable as error:
+        raise _unknown(page, error) from error
+
+
+def _unknown(page: _Page, error: Exception) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        str(error),
+        http_status=page.http_status,
+        request_id=page.envelope.metadata.request_id,
+        latency=page.latency,
+    )
+
+
+def _why_not_whole(pages: _Pages[T]) -> BrokerError | None:
+    if pages.unreadable:
+        return OutcomeUnknown(f"{pages.unreadable} of the list's items could not be read")
+    if pages.expected is not None and len(pages.items) < pages.expected:
+        return OutcomeUnknown(f"the broker counts {pages.expected} but listed {len(pages.items)}")
+    return None
+
+
+def _transport_error(error: Exception, base_url: str, latency: float) -> BrokerError:
+    if was_never_sent(error):
+        return Unreachable(f"no connection to {base_url} ({type(error).__name__})", latency=latency)
+    return OutcomeUnknown(f"sent, but no answer came back ({type(error).__name__})", latency=latency)
+
+
+def _read_page(response: httpx.Response, latency: float) -> _Page:
+    try:
+        envelope = read_envelope(response.content)
+    except Unreadable as error:
+        if response.is_success:
+            raise OutcomeUnknown(str(error), http_status=response.status_code, latency=latency) from error
+        envelope = Envelope()
+    status = response.status_code
+    if response.is_success and envelope.error is not None:
+        status = _status_of(envelope)
+    if response.is_success and status == response.status_code:
+        return _Page(envelope, status, latency)
+    raise _error(response, envelope, status, latency)
+
+
+def _status_of(envelope: Envelope) -> int:
+    """The HTTP status that an `error` inside a 200 stands for; 200 names no status at all."""
+    try:
+        code = int(envelope.error.code) if envelope.error and envelope.error.code is not None else 0
+    except ValueError:
+        code = 0
+    return code if 400 <= code < 600 else 0
+
+
+def _error(response: httpx.Response, envelope: Envelope, status: int, latency: float) -> BrokerError:
+    message = envelope.error.message if envelope.error else ""
+    kind = _error_kind(status, message)
+    return kind(
+        message or f"HTTP {response.status_code} without a reason",
+        http_status=response.status_code,
+        request_id=envelope.metadata.request_id,
+        latency=latency,
+        retry_after=read_retry_after(response.headers.get("Retry-After"), time.time()),
+    )
+
+
+def _error_kind(status: int, message: str) -> type[BrokerError]:
+    if status == 404:
+        return _not_found_kind(message)
+    if status >= 500:
+        return BrokerFailed
+    kinds: dict[int, type[BrokerError]] = {401: RefusedKey, 403: NoPermission, 429: Throttled, 408: OutcomeUnknown}
+    return kinds.get(status, BadRequest if 400 <= status < 500 else OutcomeUnknown)
+
+
+def _not_found_kind(message: str) -> type[BrokerError]:
+    # Only the words tell the three apart. Words that nobody knows must not read as "nothing was open".
+    words = message.lower()
+    if "no orders match" in words:
+        return NothingMatches
+    if words.startswith("order ") and "not found" in words:
+        return NoSuchOrder
+    return NoSuchAccount

@@ -1,0 +1,200 @@
+"""Orders, accounts and executions as the broker names them.
+
+Enumerations grow without notice, so the fields are plain strings and the enumerations below only give the known
+values their names. What is not known to be an end is open.
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+    SELL_SHORT = "SELL_SHORT"
+    OTHER = "OTHER"
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
+    TRAILING_STOP_LIMIT = "TRAILING_STOP_LIMIT"
+    OTHER = "OTHER"
+
+
+class InstrumentType(StrEnum):
+    COMMON_STOCK = "COMMON_STOCK"
+    OPTION = "OPTION"
+    INDEX = "INDEX"
+    CASH = "CASH"
+    OTHER = "OTHER"
+
+
+class OrderStatus(StrEnum):
+    PENDING_NEW = "PENDING_NEW"
+    QUEUED = "QUEUED"
+    PENDING_TRIGGER = "PENDING_TRIGGER"
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    REPLACED = "REPLACED"
+    DONE_FOR_DAY = "DONE_FOR_DAY"
+    STOPPED = "STOPPED"
+    SUSPENDED = "SUSPENDED"
+    CALCULATED = "CALCULATED"
+    OTHER = "OTHER"
+
+
+class TimeInForce(StrEnum):
+    DAY = "DAY"
+    GOOD_TILL_CANCEL = "GOOD_TILL_CANCEL"
+    IMMEDIATE_OR_CANCEL = "IMMEDIATE_OR_CANCEL"
+    FILL_OR_KILL = "FILL_OR_KILL"
+    GOOD_TILL_DATE = "GOOD_TILL_DATE"
+    AT_THE_OPENING = "AT_THE_OPENING"
+    AT_THE_CLOSE = "AT_THE_CLOSE"
+    GOOD_TILL_CROSSING = "GOOD_TILL_CROSSING"
+    GOOD_THROUGH_CROSSING = "GOOD_THROUGH_CROSSING"
+    AT_CROSSING = "AT_CROSSING"
+    OTHER = "OTHER"
+
+
+ENDED = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED, OrderStatus.REPLACED}
+)
+# These end a DAY order; one that is good for longer comes back tomorrow.
+ENDED_FOR_TODAY = frozenset({OrderStatus.DONE_FOR_DAY, OrderStatus.CALCULATED})
+OUTLIVES_THE_DAY = frozenset({TimeInForce.GOOD_TILL_CANCEL, TimeInForce.GOOD_TILL_DATE})
+STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT})
+# Listed US equity options stand for 100 shares; the wire carries no multiplier.
+OPTION_MULTIPLIER = 100
+LARGEST_EXPONENT = 40
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read a broker's time, of up to nine fractional digits, as UTC with microseconds; None if it is not a time."""
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except ValueError:
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def is_plausible(number: Decimal) -> bool:
+    """Say whether a number can be a quantity or a price: finite, and of a size that can be written out."""
+    return number.is_finite() and abs(number.adjusted()) <= LARGEST_EXPONENT
+
+
+class Order(msgspec.Struct, kw_only=True, frozen=True):
+    """One order as the broker last described it. Prices and quantities are exact decimals."""
+
+    id: str
+    account_id: int = 0
+    client_order_id: str | None = None
+    symbol: str | None = None
+    instrument_id: str | None = None
+    instrument_type: str | None = None
+    underlying_instrument_id: str | None = None
+    side: str = ""
+    order_type: str = ""
+    time_in_force: str = ""
+    status: str = ""
+    quantity: Decimal | None = None
+    leaves_quantity: Decimal | None = None
+    filled_quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    average_fill_price: Decimal | None = None
+    queue_state: str | None = None
+    releases_at: str | None = None
+    venue: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    expires_at: str | None = None
+    details: list[str] | None = None
+    legs: list[dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        # "NaN" and "Infinity" are valid decimals, and poison every sum and comparison that they come into.
+        for number in (self.quantity, self.leaves_quantity, self.filled_quantity, self.limit_price, self.stop_price):
+            if number is not None and not is_plausible(number):
+                raise ValueError("a quantity or price is no number that anybody trades")
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it can still trade: everything that is not known to be an end."""
+        if self.status in ENDED_FOR_TODAY:
+            return self.time_in_force in OUTLIVES_THE_DAY or self.time_in_force not in set(TimeInForce)
+        return self.status not in ENDED
+
+    @property
+    def is_pending_cancel(self) -> bool:
+        return self.status == OrderStatus.PENDING_CANCEL
+
+    @property
+    def is_stop(self) -> bool:
+        return self.order_type in STOPS
+
+    @property
+    def price(self) -> Decimal | None:
+        """The limit price, else the stop price, else None: a market order has no price."""
+        return self.limit_price if self.limit_price is not None else self.stop_price
+
+    @property
+    def open_notional(self) -> Decimal | None:
+        """Leaves quantity times price, in US dollars; None where there is no price to multiply with."""
+        if self.price is None or self.leaves_quantity is None:
+            return None
+        multiplier = OPTION_MULTIPLIER if self.instrument_type == InstrumentType.OPTION else 1
+        return abs(self.leaves_quantity * self.price * multiplier)
+
+    @property
+    def created(self) -> datetime | None:
+        return parse_time(self.created_at)
+
+    @property
+    def instruments(self) -> set[str]:
+        """Every symbol and instrument id it trades in, those of its legs included, in upper case."""
+        names = [self.symbol, self.instrument_id]
+        for leg in self.legs or ():
+            names += [leg.get("symbol"), leg.get("instrument_id")]
+        return {name.upper() for name in names if isinstance(name, str)}
+
+
+class Account(msgspec.Struct, kw_only=True, frozen=True):
+    """One account that the key may see."""
+
+    id: int
+    short_name: str = ""
+    full_name: str = ""
+    status: str = ""
+    type: str = ""
+    subtype: str = ""
+
+
+class Execution(msgspec.Struct, kw_only=True, frozen=True):
+    """One fill of one order."""
+
+    id: str
+    order_id: str
+    side: str = ""
+    symbol: str | None = None
+    instrument_id: str | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    transaction_time: str | None = None

@@ -1,0 +1,220 @@
+"""Run everything on this machine: `python -m killswitch.demo`, or `make demo`, which makes the environment first."""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from killswitch.access.role_names import DEMO_USERS
+from killswitch.demo import redis_server
+from killswitch.demo.processes import Died, Processes
+
+FOLDER = Path(".run")
+FIRST_PORT, LAST_PORT = 8000, 8099
+SIMULATOR_KEY = "simulator-key"
+# A scene that moves, and that a kill of everything still brings to rest.
+SCENE = [
+    *("--accounts", "8"),
+    *("--orders", "25"),
+    *("--latency-ms", "20"),
+    *("--arrivals-per-second", "0.3"),
+    *("--fills-per-second", "0.2"),
+]
+GRACE_SECONDS = 8.0
+
+
+def main() -> int:
+    os.umask(0o077)
+    FOLDER.mkdir(exist_ok=True)
+    try:
+        with only_one():
+            return run()
+    except (Died, TimeoutError, FileNotFoundError, BlockingIOError, OSError) as error:
+        print(f"make demo: {error}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Refuse a second demo in the same folder: both would write to the same data."""
+    with (FOLDER / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError("a demo is already running in this folder: end it first") from None
+        yield
+
+
+def run() -> int:
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    (FOLDER / "demo.json").unlink(missing_ok=True)
+    environment = make_environment()
+    processes = Processes(FOLDER / "logs", environment)
+    try:
+        password = start_all(processes, environment, stopping)
+        if not stopping.is_set():
+            announce(processes, environment, password)
+            watch(processes, stopping)
+    finally:
+        (FOLDER / "demo.json").unlink(missing_ok=True)
+        print("ending …", flush=True)
+        processes.stop(GRACE_SECONDS)
+    return 0
+
+
+def make_environment() -> dict[str, str]:
+    """Return the environment of every process. The broker's address and key come from outside when both are set."""
+    folder = FOLDER.resolve()
+    environment = dict(os.environ)
+    given = [name for name in ("CLEAR_STREET_API_KEY", "CLEAR_STREET_BASE_URL") if environment.get(name)]
+    if len(given) == 1:
+        raise OSError(f"only {given[0]} is set: set both CLEAR_STREET_API_KEY and CLEAR_STREET_BASE_URL, or none")
+    environment.update(
+        SECRET_KEY=kept_secret("secret_key", 40),
+        DATABASE_URL=f"sqlite:///{folder}/killswitch.sqlite3",
+        REDIS_URL=f"unix://{redis_server.socket_path(folder)}",
+        ALLOWED_HOSTS="127.0.0.1,localhost",
+        WEB_BIND=f"127.0.0.1:{free_port()}",
+        PYTHONUNBUFFERED="1",
+    )
+    return environment
+
+
+def kept_secret(name: str, size: int) -> str:
+    """Return a random secret that stays the same from one demo to the next."""
+    path = FOLDER / name
+    if not path.exists():
+        path.write_text(secrets.token_urlsafe(size))
+    return path.read_text()
+
+
+def free_port() -> int:
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port from {FIRST_PORT} to {LAST_PORT}")
+
+
+def start_all(processes: Processes, environment: dict[str, str], stopping: threading.Event) -> str:
+    """Start every part and wait until each answers. Return the password of the demo's users."""
+    start_redis(processes, environment)
+    if not environment.get("CLEAR_STREET_BASE_URL"):
+        start_simulator(processes, environment)
+    password = prepare_database(environment)
+    python = [sys.executable, "-m"]
+    worker_environment = {"CLEAR_STREET_BASE_URL": environment["CLEAR_STREET_BASE_URL"]} | {
+        "CLEAR_STREET_API_KEY": environment["CLEAR_STREET_API_KEY"]
+    }
+    commands = {
+        "worker": [
+            *python,
+            "celery",
+            "-A",
+            "killswitch",
+            "worker",
+            "--without-gossip",
+            "--without-mingle",
+            "-l",
+            "INFO",
+        ],
+        "beat": [*python, "celery", "-A", "killswitch", "beat", "-l", "WARNING"],
+        "watchdog": [sys.executable, "manage.py", "watchdog"],
+        "web": [*python, "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"],
+    }
+    for name, command in commands.items():
+        processes.start(name, command, worker_environment)
+    waits = {
+        "web": lambda: answers(f"http://{environment['WEB_BIND']}/healthz"),
+        "worker": lambda: says(processes.log_of("worker"), "ready."),
+        "watchdog": lambda: says(processes.log_of("watchdog"), "watching"),
+    }
+    for name, ready in waits.items():
+        processes.wait_until(name, lambda ready=ready: stopping.is_set() or ready(), 60)  # type: ignore[misc]
+    return password
+
+
+def start_redis(processes: Processes, environment: Mapping[str, str]) -> None:
+    path = Path(environment["REDIS_URL"].removeprefix("unix://"))
+    folder = FOLDER.resolve() / "redis"
+    folder.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    processes.start("redis", redis_server.command(folder, path))
+    processes.wait_until("redis", lambda: listens(path), 10)
+
+
+def start_simulator(processes: Processes, environment: dict[str, str]) -> None:
+    environment["CLEAR_STREET_API_KEY"] = SIMULATOR_KEY
+    command = [sys.executable, "-m", "killswitch.simulator", "--port", "0", "--api-key", SIMULATOR_KEY, *SCENE]
+    processes.start("simulator", command)
+    log = processes.log_of("simulator")
+    processes.wait_until("simulator", lambda: says(log, "listening on "), 20)
+    environment["CLEAR_STREET_BASE_URL"] = log.read_text().split("listening on ", 1)[1].split()[0]
+
+
+def prepare_database(environment: Mapping[str, str]) -> str:
+    password = kept_secret("password", 9)
+    for command in (["migrate", "--verbosity", "0"], ["make_demo_users"]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command], env={**environment, "DEMO_PASSWORD": password}, check=True
+        )
+    return password
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return path.exists() and probe.connect_ex(str(path)) == 0
+
+
+def says(log: Path, words: str) -> bool:
+    return words in log.read_text(errors="replace")
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  (our own address)
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def announce(processes: Processes, environment: Mapping[str, str], password: str) -> None:
+    url = f"http://{environment['WEB_BIND']}/"
+    told = {"url": url, "users": dict.fromkeys(DEMO_USERS, password), "processes": processes.pids}
+    draft = FOLDER / "demo.json.new"
+    draft.write_text(json.dumps(told, indent=2))
+    draft.replace(FOLDER / "demo.json")
+    people = "\n".join(f"  {name:<12} {password}   ({role})" for name, role in DEMO_USERS.items())
+    broker = "the simulator" if "simulator" in processes.pids else environment["CLEAR_STREET_BASE_URL"]
+    print(f"\nKillswitch runs at {url}   (broker: {broker})\n\nLog in as:\n{people}\n\nCtrl-C ends it.", flush=True)
+
+
+def watch(processes: Processes, stopping: threading.Event) -> None:
+    """Wait for the end. A part that dies is named and left dead: that is what the watchdog is for."""
+    while not stopping.wait(0.5):
+        for name, code in processes.take_dead().items():
+            at = time.strftime("%H:%M:%S")
+            print(
+                f"{at} {name} has ended (exit code {code}): see {processes.log_of(name)}", file=sys.stderr, flush=True
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

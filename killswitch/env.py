@@ -1,0 +1,73 @@
+"""Typed readers of the environment. A missing or odd value stops the start with one line that says which."""
+
+import os
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+V = TypeVar("V")
+
+
+def stop(name: str, why: str) -> NoReturn:
+    """End the process with one line instead of a traceback, which might show a secret."""
+    raise SystemExit(f"killswitch: {name} {why}")
+
+
+def text(name: str, default: str | None = None) -> str:
+    value = os.environ.get(name, "").strip() or default
+    if value is None:
+        stop(name, "is missing: set it in the environment (the README's table says what it is)")
+    return value
+
+
+def boolean(name: str, default: bool = False) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    return default if not value else stop(name, "must be on or off")
+
+
+def number(name: str, default: float, *, least: float, most: float) -> float:
+    wanted = f"must be a number from {least:g} to {most:g}"
+    return _read(name, default, float, lambda value: least <= value <= most, wanted)
+
+
+def names(name: str, default: str) -> list[str]:
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
+    """Read an address. Its value is not repeated in the complaint: it may hold a password."""
+    value = text(name, default)
+    wanted = "must be an address that begins with " + " or ".join(f"{scheme}://" for scheme in schemes)
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        stop(name, f"{wanted} and has a valid port")
+    if parts.scheme not in schemes or not (parts.netloc or parts.path):
+        stop(name, wanted)
+    if parts.scheme in ("http", "https") and not parts.hostname:
+        stop(name, wanted)
+    return value
+
+
+def header(name: str) -> str:
+    """Read a value that goes into an HTTP header: printable ASCII without blanks."""
+    value = text(name)
+    if not all(33 <= ord(character) <= 126 for character in value):
+        stop(name, "has blanks or characters that cannot stand in an HTTP header: copy it again")
+    return value
+
+
+def _read(name: str, default: V, cast: Callable[[str], V], fits: Callable[[V], bool], wanted: str) -> V:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return default
+    try:
+        read = cast(value)
+    except ValueError:
+        stop(name, wanted)
+    return read if fits(read) else stop(name, wanted)

@@ -1,0 +1,19 @@
+"""The web process: `gunicorn -c killswitch/gunicorn.conf.py killswitch.wsgi`."""
+
+import os
+
+bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+worker_class = "gthread"
+threads = 16  # a page may wait for the broker; a press must still find a free thread
+timeout = 60
+graceful_timeout = 10
+control_socket_disable = True
+
+
+def on_starting(server: object) -> None:
+    # Read the settings before any worker starts: a missing one ends the start with its one line.
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
+    django.setup()

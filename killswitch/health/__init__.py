@@ -1,0 +1,1 @@
+"""Is every part of the way from button to broker alive?"""

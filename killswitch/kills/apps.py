@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class KillsConfig(AppConfig):
+    name = "killswitch.kills"
+    label = "kills"

@@ -1,0 +1,214 @@
+"""Who carries out which sweeps: a claim is a lease that expires, and every later write must still hold its token."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from killswitch.audit.models import Kind
+from killswitch.audit.operations import Draft, append
+from killswitch.audit.queries import unanswered
+
+from .entries import Subject, announce_mass_cancel, never_answered
+from .models import Kill, KilledOrder, Roster, State, Sweep
+from .record import LEASE
+
+
+@dataclass(frozen=True)
+class ClaimedSweep:
+    """A sweep that is ours until the lease ends."""
+
+    sweep: Sweep
+    mass_cancel_id: uuid.UUID | None  # announced and not yet sent
+    orders: list[KilledOrder]  # touched by whoever had it before
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    kill: Kill
+    token: uuid.UUID
+    source: str
+    sweeps: list[ClaimedSweep]
+    has_roster: bool
+
+
+def claim(kill_id: uuid.UUID, source: str) -> Claim | None:
+    """Take every sweep of a kill that nobody holds, and announce the mass cancels of those that are new.
+
+    All in one transaction, so that the first DELETEs leave as soon as it is committed. Returns None where nothing is
+    left to take.
+    """
+    now, token = timezone.now(), uuid.uuid4()
+    with transaction.atomic():
+        kill = Kill.objects.filter(id=kill_id, ended_at=None).first()
+        if kill is None:
+            return None
+        has_roster = _take_roster(kill, token, now)
+        claimed = _take_sweeps(kill, token, now, source)
+    if not claimed and not has_roster:
+        return None
+    return Claim(kill, token, source, claimed, has_roster)
+
+
+def _free(now: datetime) -> Q:
+    return Q(lease_until=None) | Q(lease_until__lt=now)
+
+
+def _take_roster(kill: Kill, token: uuid.UUID, now: datetime) -> bool:
+    pending = Kill.objects.filter(_free(now), id=kill.id, roster=Roster.PENDING)
+    return pending.update(lease_token=token, lease_until=now + LEASE) == 1
+
+
+def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> list[ClaimedSweep]:
+    due = Sweep.objects.filter(_free(now), kill=kill, ended_at=None)
+    if not due.update(lease_token=token, lease_until=now + LEASE):
+        return []
+    sweeps = list(Sweep.objects.filter(kill=kill, lease_token=token).order_by("account_id"))
+    drafts, claimed = _announce(kill, [sweep for sweep in sweeps if sweep.first_attempt_at is None], source, now)
+    orphaned = [sweep for sweep in sweeps if sweep.first_attempt_at is not None]
+    drafts += _take_over(kill, orphaned, source, now)
+    append(drafts)
+    Sweep.objects.filter(kill=kill, lease_token=token, first_attempt_at=None).update(first_attempt_at=now)
+    return claimed + [ClaimedSweep(sweep, None, list(sweep.orders.all()), False) for sweep in orphaned]
+
+
+def _announce(
+    kill: Kill, sweeps: Iterable[Sweep], source: str, now: datetime
+) -> tuple[list[Draft], list[ClaimedSweep]]:
+    drafts, claimed = [], []
+    goes_to_the_broker = kill.filter.is_for_the_broker
+    for sweep in sweeps:
+        attempt_id = uuid.uuid4() if goes_to_the_broker else None
+        if attempt_id:
+            subject = Subject.of(kill, sweep.account_id, source)
+            drafts.append(announce_mass_cancel(subject, kill.filter_data, attempt_id, now))
+        claimed.append(ClaimedSweep(sweep, attempt_id, [], True))
+    return drafts, claimed
+
+
+def _take_over(kill: Kill, sweeps: list[Sweep], source: str, now: datetime) -> list[Draft]:
+    """Say of every attempt without an answer that there is none: it is looked up before anything is sent again."""
+    if not sweeps:
+        return []
+    drafts = [
+        Subject.of(kill, sweep.account_id, source).draft(
+            Kind.SWEEP_TAKEN_OVER,
+            f"Took over account {sweep.account_id}: whoever worked on it before has not been heard of",
+            now,
+        )
+        for sweep in sweeps
+    ]
+    for entry in unanswered(kill.id, [sweep.account_id for sweep in sweeps]):
+        subject = Subject.of(kill, entry.account_id or 0, source)
+        drafts.append(never_answered(subject, entry.attempt_id or uuid.uuid4(), entry.order_id, now))
+    return drafts
+
+
+def add_accounts(claim: Claim, account_ids: list[int]) -> list[ClaimedSweep]:
+    """Add sweeps for accounts that the broker named and nobody knew, and take them.
+
+    Returns nothing where somebody else has taken the question over.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
+        if not mine.update(roster=Roster.CONFIRMED):
+            return []
+        known = set(Sweep.objects.filter(kill=claim.kill).values_list("account_id", flat=True))
+        new = sorted(set(account_ids) - known)
+        sweeps = [
+            Sweep(
+                kill=claim.kill,
+                account_id=account_id,
+                lease_token=claim.token,
+                lease_until=now + LEASE,
+                first_attempt_at=now,
+            )
+            for account_id in new
+        ]
+        Sweep.objects.bulk_create(sweeps)
+        added = list(Sweep.objects.filter(kill=claim.kill, account_id__in=new).order_by("account_id"))
+        drafts, claimed = _announce(claim.kill, added, claim.source, now)
+        append([*_widened(claim, new, now), *drafts])
+        end_if_over(claim.kill.id)
+    return claimed
+
+
+def _widened(claim: Claim, new: list[int], now: datetime) -> list[Draft]:
+    if not new:
+        return []
+    subject = Subject.of(claim.kill, new[0], claim.source)
+    return [
+        Draft(
+            kind=Kind.KILL_WIDENED,
+            at=now,
+            actor=subject.actor,
+            kill_id=claim.kill.id,
+            sentence=f"The broker named {len(new)} accounts that were not known here: they are swept as well",
+            data={"accounts": new},
+        )
+    ]
+
+
+def give_up_roster(claim: Claim, why: str) -> None:
+    """Write that the broker did not say which accounts there are: the kill cannot be called flat."""
+    with transaction.atomic():
+        mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
+        if mine.update(roster=Roster.FAILED, roster_error=f"The accounts could not be listed: {why}"):
+            end_if_over(claim.kill.id)
+
+
+def renew_roster(claim: Claim) -> None:
+    mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
+    mine.update(lease_until=timezone.now() + LEASE)
+
+
+def end_if_over(kill_id: uuid.UUID) -> None:
+    """End a kill whose last sweep has ended. A kill is as bad as its worst sweep. Call it inside a transaction."""
+    # The lock lets two workers that end the last two sweeps at once see each other.
+    kill = Kill.objects.select_for_update().get(id=kill_id)
+    if kill.is_over or kill.roster == Roster.PENDING or kill.sweeps.filter(ended_at=None).exists():
+        return
+    states = set(kill.sweeps.values_list("state", flat=True))
+    if kill.roster == Roster.FAILED or State.UNKNOWN in states or not states:
+        state = State.UNKNOWN
+    else:
+        state = State.NOT_FLAT if State.NOT_FLAT in states else State.FLAT
+    now = timezone.now()
+    Kill.objects.filter(id=kill_id).update(state=state, ended_at=now)
+    append([_kill_ended(kill, state, now)])
+
+
+def _kill_ended(kill: Kill, state: State, now: datetime) -> Draft:
+    told = {
+        State.FLAT: "is flat: the broker lists no matching open order on any of its accounts",
+        State.NOT_FLAT: "ended and is not flat: matching orders are still open",
+        State.UNKNOWN: "ended and nobody knows whether it is flat: ask the broker by telephone",
+    }[state]
+    actor = Subject.of(kill, 0, kill.source).actor
+    return Draft(
+        kind=Kind.KILL_ENDED,
+        at=now,
+        actor=actor,
+        kill_id=kill.id,
+        sentence=f"The kill of {actor.name} ({kill.scope}) {told}",
+        outcome=state,
+        data={"seconds": round((now - kill.engaged_at).total_seconds(), 3), "error": kill.roster_error},
+    )
+
+
+def overdue(now: datetime, unclaimed_before: datetime) -> list[uuid.UUID]:
+    """Return the kills that nobody works on: never taken though engaged before `unclaimed_before`, or let go of."""
+    never_taken = Q(lease_until=None, kill__engaged_at__lt=unclaimed_before)
+    sweeps = Sweep.objects.filter(never_taken | Q(lease_until__lt=now), ended_at=None)
+    rosters = Kill.objects.filter(
+        Q(lease_until=None, engaged_at__lt=unclaimed_before) | Q(lease_until__lt=now),
+        roster=Roster.PENDING,
+        ended_at=None,
+    )
+    return list(dict.fromkeys([*sweeps.values_list("kill_id", flat=True), *rosters.values_list("id", flat=True)]))

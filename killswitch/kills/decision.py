@@ -1,0 +1,182 @@
+"""Read what somebody asks for, from a form, a query string or a command line, and refuse what is not plain.
+
+A kill that is wider than what was meant is as bad as one that does not fire: an unknown field, a second value where
+one is allowed, or a word that nobody knows is an error and never left out.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE, OrderFilter
+
+Values = Mapping[str, Sequence[str]]
+
+MAX_REASON = 10_000
+MAX_TEXT = 200
+LARGEST_ACCOUNT = 2**63 - 1
+
+FILTER_FIELDS = frozenset(
+    {
+        "side",
+        "order_type",
+        "instrument_type",
+        "instruments",
+        "status",
+        "time_in_force",
+        "client_order_id_prefix",
+        "order_id",
+    }
+)
+DECISION_FIELDS = FILTER_FIELDS | {"account", "all_accounts", "reason", "idempotency_key"}
+SINGLE_FIELDS = frozenset(
+    {
+        "side",
+        "order_type",
+        "instrument_type",
+        "client_order_id_prefix",
+        "all_accounts",
+        "reason",
+        "idempotency_key",
+    }
+)
+
+
+class InvalidDecision(ValueError):
+    """What was asked for cannot be understood. `errors` maps a field to what to do about it."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in errors.items()))
+        self.errors = errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One kill as asked for, understood in every field."""
+
+    account_ids: tuple[int, ...] = ()
+    all_accounts: bool = False
+    filter: OrderFilter = OrderFilter()
+    reason: str = ""
+    idempotency_key: uuid.UUID = field(default_factory=uuid.uuid4)
+
+
+def read_decision(values: Values) -> Decision:
+    """Read a kill. Raises InvalidDecision with every field that is wrong."""
+    errors = _unknown_fields(values, DECISION_FIELDS) | _repeated_fields(values)
+    reader = _Reader(values, errors)
+    account_ids = tuple(dict.fromkeys(reader.accounts()))
+    all_accounts = reader.flag("all_accounts")
+    decision = Decision(
+        account_ids=account_ids,
+        all_accounts=all_accounts,
+        filter=reader.filter(),
+        reason=reader.reason(),
+        idempotency_key=reader.key(),
+    )
+    if not errors and not account_ids and not all_accounts:
+        errors["account"] = "say which accounts, or all_accounts=on"
+    if account_ids and all_accounts:
+        errors["all_accounts"] = "either name accounts or take all of them, not both"
+    if decision.filter.order_ids and (all_accounts or len(account_ids) != 1):
+        errors.setdefault("order_id", "single orders need exactly one account")
+    if errors:
+        raise InvalidDecision(errors)
+    return decision
+
+
+def read_filter(values: Values) -> OrderFilter:
+    """Read the filter of a page's address. Raises InvalidDecision."""
+    wanted = {name: value for name, value in values.items() if name in FILTER_FIELDS}
+    errors = _repeated_fields(wanted)
+    read = _Reader(wanted, errors).filter()
+    if errors:
+        raise InvalidDecision(errors)
+    return read
+
+
+def _unknown_fields(values: Values, known: frozenset[str]) -> dict[str, str]:
+    return {name: "is not a field of a kill: nothing was sent" for name in values if name not in known}
+
+
+def _repeated_fields(values: Values) -> dict[str, str]:
+    return {name: "was given more than once" for name in SINGLE_FIELDS if len(values.get(name, ())) > 1}
+
+
+class _Reader:
+    def __init__(self, values: Values, errors: dict[str, str]) -> None:
+        self._values = values
+        self._errors = errors
+
+    def filter(self) -> OrderFilter:
+        return OrderFilter(
+            side=self._word("side", SIDES),
+            order_type=self._word("order_type", ORDER_TYPES),
+            instrument_type=self._word("instrument_type", INSTRUMENT_TYPES),
+            instruments=tuple(name.upper() for name in self._parts("instruments")),
+            status=self._words("status", STATUSES),
+            time_in_force=self._words("time_in_force", TIMES_IN_FORCE),
+            client_order_id_prefix=self._text("client_order_id_prefix"),
+            order_ids=tuple(dict.fromkeys(self._plain("order_id", value) for value in self._given("order_id"))),
+        )
+
+    def accounts(self) -> list[int]:
+        read = []
+        for value in self._given("account"):
+            if value.isascii() and value.isdigit() and 0 < int(value[:20]) <= LARGEST_ACCOUNT:
+                read.append(int(value))
+            else:
+                self._errors["account"] = f"“{value[:40]}” is not an account number"
+        return read
+
+    def flag(self, name: str) -> bool:
+        value = self._one(name).lower()
+        if value not in ("", "on", "off", "true", "false", "1", "0"):
+            self._errors[name] = "must be on or left out"
+        return value in ("on", "true", "1")
+
+    def reason(self) -> str:
+        reason = "".join(self._values.get("reason", ("",))[:1]).strip()
+        if len(reason) > MAX_REASON:
+            self._errors["reason"] = f"is longer than {MAX_REASON:,} characters: shorten it"
+        if "\x00" in reason:
+            self._errors["reason"] = "has a NUL character: type it again"
+        return reason
+
+    def key(self) -> uuid.UUID:
+        value = self._one("idempotency_key")
+        try:
+            return uuid.UUID(value) if value else uuid.uuid4()
+        except ValueError:
+            self._errors["idempotency_key"] = "must be a UUID: load the form again"
+            return uuid.uuid4()
+
+    def _given(self, name: str) -> list[str]:
+        return [value.strip() for value in self._values.get(name, ()) if value.strip()]
+
+    def _one(self, name: str) -> str:
+        return next(iter(self._given(name)), "")
+
+    def _parts(self, name: str) -> list[str]:
+        parts = [part.strip() for value in self._given(name) for part in value.split(",")]
+        return list(dict.fromkeys(self._plain(name, part) for part in parts if part))
+
+    def _plain(self, name: str, value: str) -> str:
+        if len(value) > MAX_TEXT or not value.isprintable():
+            self._errors[name] = f"has a value longer than {MAX_TEXT} characters or with control characters"
+        return value
+
+    def _text(self, name: str) -> str:
+        return self._plain(name, self._one(name))
+
+    def _word(self, name: str, known: Sequence[str]) -> str:
+        return next(iter(self._check(name, [self._one(name).upper()], known)), "")
+
+    def _words(self, name: str, known: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self._check(name, [part.upper() for part in self._parts(name)], known))
+
+    def _check(self, name: str, words: list[str], known: Sequence[str]) -> list[str]:
+        odd = [word for word in words if word and word not in known]
+        if odd:
+            self._errors[name] = f"“{odd[0][:40]}” is not one of {', '.join(known)}"
+        return [word for word in words if word]

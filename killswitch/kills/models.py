@@ -1,0 +1,141 @@
+"""What is to be canceled stands here; Celery only rings. A committed sweep is carried out, whatever breaks."""
+
+import uuid
+
+from django.db import models
+
+from killswitch.fields import ExactDecimalField
+
+from .filter import OrderFilter
+
+
+class State(models.TextChoices):
+    """How a sweep or a kill stands."""
+
+    RUNNING = "running", "running"
+    FLAT = "flat", "flat"
+    NOT_FLAT = "not_flat", "not flat"
+    UNKNOWN = "unknown", "unknown"
+
+
+class Roster(models.TextChoices):
+    """Whether a kill of all accounts has asked the broker which accounts there are."""
+
+    GIVEN = "given", "accounts were named"
+    PENDING = "pending", "asking the broker"
+    CONFIRMED = "confirmed", "confirmed by the broker"
+    FAILED = "failed", "the broker did not say"
+
+
+class Outcome(models.TextChoices):
+    """What became of one order, by the broker's own word."""
+
+    PENDING = "pending", "pending"
+    CANCELED = "canceled", "canceled"
+    PARTLY_FILLED = "partly_filled", "partly filled, rest canceled"
+    FILLED = "filled", "filled before the cancel"
+    REJECTED = "rejected", "rejected"
+    EXPIRED = "expired", "expired"
+    REPLACED = "replaced", "replaced"
+    STILL_OPEN = "still_open", "still open"
+    STUCK = "stuck", "stuck in pending cancel"
+    NOT_FOUND = "not_found", "not found at the broker"
+    UNKNOWN = "unknown", "unknown"
+
+
+class Kill(models.Model):
+    """One decision by one person: which accounts, which orders, why."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    idempotency_key = models.UUIDField(unique=True)
+    engaged_at = models.DateTimeField()
+    engaged_by_id = models.BigIntegerField(null=True)
+    engaged_by_name = models.CharField(max_length=150)
+    source = models.CharField(max_length=200, blank=True)
+    reason = models.TextField(blank=True)
+    all_accounts = models.BooleanField(default=False)
+    filter_data = models.JSONField(default=dict)
+    scope = models.TextField()
+
+    state = models.CharField(max_length=20, choices=State, default=State.RUNNING)
+    ended_at = models.DateTimeField(null=True)
+
+    roster = models.CharField(max_length=20, choices=Roster, default=Roster.GIVEN)
+    roster_error = models.TextField(blank=True)
+    lease_token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-engaged_at",)
+        default_permissions = ("view",)
+        permissions = [("engage_kill", "Can engage a kill")]
+        indexes = [
+            models.Index(fields=["-engaged_at"], name="kill_engaged"),
+            models.Index(fields=["ended_at"], name="kill_ended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Kill {self.id}: {self.scope}"
+
+    @property
+    def filter(self) -> OrderFilter:
+        return OrderFilter.from_data(self.filter_data)
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended_at is not None
+
+
+class Sweep(models.Model):
+    """What a kill does on one account: passes until no matching order is open."""
+
+    kill = models.ForeignKey(Kill, on_delete=models.PROTECT, related_name="sweeps")
+    account_id = models.BigIntegerField()
+    state = models.CharField(max_length=20, choices=State, default=State.RUNNING)
+    lease_token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    first_attempt_at = models.DateTimeField(null=True)
+    flat_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    passes = models.PositiveIntegerField(default=0)
+    open_orders = models.PositiveIntegerField("matching orders still open when last listed", null=True)
+    listed_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["kill", "account_id"], name="one_sweep_per_account")]
+        indexes = [models.Index(fields=["ended_at", "lease_until"], name="sweep_due")]
+
+    def __str__(self) -> str:
+        return f"Sweep of account {self.account_id}"
+
+
+class KilledOrder(models.Model):
+    """One order that a sweep touched, and what became of it."""
+
+    sweep = models.ForeignKey(Sweep, on_delete=models.PROTECT, related_name="orders")
+    order_id = models.TextField()
+    client_order_id = models.TextField(blank=True)
+    symbol = models.TextField(blank=True)
+    side = models.TextField(blank=True)
+    order_type = models.TextField(blank=True)
+    status = models.TextField(blank=True)
+    outcome = models.CharField(max_length=20, choices=Outcome, default=Outcome.PENDING)
+    quantity = ExactDecimalField()
+    leaves_quantity = ExactDecimalField()
+    filled_quantity = ExactDecimalField()
+    filled_before = ExactDecimalField(help_text="filled when the sweep first saw it")
+    price = ExactDecimalField()
+    attempts = models.PositiveIntegerField(default=0)
+    request_id = models.TextField(blank=True)
+    updated_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["sweep", "order_id"], name="one_row_per_order")]
+        indexes = [models.Index(fields=["sweep", "outcome"], name="killed_outcome")]
+
+    def __str__(self) -> str:
+        return f"Order {self.order_id}: {self.outcome}"

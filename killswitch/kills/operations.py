@@ -1,0 +1,121 @@
+"""Engage a kill: the decision is committed first, then the doorbell rings."""
+
+import logging
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+from datetime import datetime
+
+from django.db import transaction
+
+from killswitch.audit.models import Kind
+from killswitch.audit.operations import Actor, Draft, append
+from killswitch.celery import app
+
+from .decision import Decision
+from .filter import scope_sentence
+from .models import Kill, Roster, Sweep
+
+logger = logging.getLogger(__name__)
+
+# The press waits this long for the queue, then goes on without: the watchdog takes up what nobody rang for.
+DOORBELL_SECONDS = 0.4
+_bell = ThreadPoolExecutor(max_workers=4, thread_name_prefix="doorbell")
+
+
+class KeyReused(ValueError):
+    """The idempotency key belongs to another decision: load the form again and press once more."""
+
+
+def engage(*, decision: Decision, known_account_ids: Iterable[int], actor: Actor, now: datetime) -> Kill:
+    """Commit a kill with its sweeps and the entry that announces it, then ring for a worker.
+
+    The same idempotency key again returns the kill that is already there. For all accounts, `known_account_ids` are
+    swept at once and the broker is asked for the rest. Raises KeyReused.
+    """
+    account_ids = sorted(set(known_account_ids)) if decision.all_accounts else list(decision.account_ids)
+    with transaction.atomic():
+        kill, is_new = Kill.objects.get_or_create(
+            idempotency_key=decision.idempotency_key,
+            defaults={
+                "engaged_at": now,
+                "engaged_by_id": actor.id,
+                "engaged_by_name": actor.name,
+                "source": actor.source,
+                "reason": decision.reason,
+                "all_accounts": decision.all_accounts,
+                "filter_data": decision.filter.as_data(),
+                "scope": scope_sentence(decision.filter, account_ids, decision.all_accounts),
+                "roster": Roster.PENDING if decision.all_accounts else Roster.GIVEN,
+            },
+        )
+        if is_new:
+            Sweep.objects.bulk_create(Sweep(kill=kill, account_id=account_id) for account_id in account_ids)
+            append([_announcement(kill, account_ids, actor)])
+    if not is_new:
+        _must_be_the_same(kill, decision, actor)
+    ring(kill.id)
+    return kill
+
+
+def _announcement(kill: Kill, account_ids: list[int], actor: Actor) -> Draft:
+    return Draft(
+        kind=Kind.KILL_ENGAGED,
+        at=kill.engaged_at,
+        actor=actor,
+        kill_id=kill.id,
+        account_id=account_ids[0] if len(account_ids) == 1 and not kill.all_accounts else None,
+        sentence=f"{actor.name or 'Somebody'} engaged a kill: cancel {kill.scope}",
+        data={
+            "reason": kill.reason,
+            "all_accounts": kill.all_accounts,
+            "accounts": account_ids,
+            "filter": kill.filter_data,
+            "idempotency_key": str(kill.idempotency_key),
+        },
+    )
+
+
+def _must_be_the_same(kill: Kill, decision: Decision, actor: Actor) -> None:
+    same = (
+        kill.engaged_by_id == actor.id
+        and kill.filter_data == decision.filter.as_data()
+        and kill.all_accounts == decision.all_accounts
+        and (decision.all_accounts or _accounts_at_the_start(kill) == set(decision.account_ids))
+    )
+    if not same:
+        raise KeyReused("this form was already used for another kill: load it again and press once more")
+
+
+def _accounts_at_the_start(kill: Kill) -> set[int]:
+    return set(kill.sweeps.values_list("account_id", flat=True))
+
+
+def ring(kill_id: uuid.UUID) -> bool:
+    """Tell the workers of a kill. Return whether the queue took it in time; the kill is carried out either way."""
+    try:
+        _bell.submit(_ring, kill_id).result(DOORBELL_SECONDS)
+    except TookTooLong:
+        logger.warning("kill %s: the queue did not answer within %s s", kill_id, DOORBELL_SECONDS)
+        return False
+    except Exception as error:
+        # The kill is committed: whatever is wrong with the queue must not look like "not sent".
+        logger.warning("kill %s: the queue did not take it (%s)", kill_id, type(error).__name__)
+        return False
+    return True
+
+
+def _ring(kill_id: uuid.UUID) -> None:
+    app.send_task(
+        "killswitch.kills.tasks.run_kill", args=[str(kill_id)], queue="kills", retry=False, ignore_result=True
+    )
+
+
+def record_refusal(*, actor: Actor, why: str, asked: dict[str, list[str]], now: datetime) -> None:
+    """Write that a kill was asked for and refused, with what was asked."""
+    who = actor.name or "Somebody who is not logged in"
+    short = {name: [value[:200] for value in values[:20]] for name, values in list(asked.items())[:40]}
+    append(
+        [Draft(kind=Kind.KILL_REFUSED, at=now, actor=actor, sentence=f"A kill by {who} was refused: {why}", data=short)]
+    )

@@ -1,0 +1,159 @@
+"""How the house is wired. Everything that differs between places comes from the environment, read by `env`."""
+
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from . import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = env.boolean("DEBUG")
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", "")
+
+# Read here so that a missing one stops the start; the broker room reads the same names itself, without Django.
+env.header("CLEAR_STREET_API_KEY")
+CLEAR_STREET_BASE_URL = env.url("CLEAR_STREET_BASE_URL", ("https", "http"), "https://api.clearstreet.com")
+CLEAR_STREET_TIMEOUT_SECONDS = env.number("CLEAR_STREET_TIMEOUT_SECONDS", 5.0, least=0.1, most=60)
+
+# How long a sweep goes on without any progress before it gives up, and how long it goes on at all (orders may keep
+# arriving), in seconds.
+KILL_PATIENCE_SECONDS = env.number("KILL_PATIENCE_SECONDS", 30.0, least=1, most=3600)
+KILL_LIMIT_SECONDS = env.number("KILL_LIMIT_SECONDS", 300.0, least=1, most=86400)
+# Requests per second that keep the open book fresh; never a limit for a kill.
+BOOK_REQUESTS_PER_SECOND = env.number("BOOK_REQUESTS_PER_SECOND", 5.0, least=0.1, most=1000)
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "killswitch.audit",
+    "killswitch.access",
+    "killswitch.kills",
+    "killswitch.book",
+    "killswitch.health",
+    "orders_ui",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "killswitch.urls"
+WSGI_APPLICATION = "killswitch.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "orders_ui.context.page",
+            ],
+        },
+    },
+]
+
+env.url("DATABASE_URL", ("sqlite", "postgres", "postgresql"))
+try:
+    DATABASES = {"default": dj_database_url.config(conn_max_age=600, conn_health_checks=True)}
+except (dj_database_url.ParseError, ValueError, ImproperlyConfigured):
+    env.stop("DATABASE_URL", "cannot be read: postgresql://user:password@host:5432/name or sqlite:////path/to/file")
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = False
+    DATABASES["default"]["OPTIONS"] = {
+        # Without IMMEDIATE, two writers at once fail with "database is locked" instead of waiting for each other.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "desk"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Serve straight from the folders: one step less between a clone and a page that works.
+WHITENOISE_USE_FINDERS = True
+# A kill may name thousands of orders in one form.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+
+REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"))
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "kills"
+CELERY_WORKER_POOL = "threads"  # one process, one event loop, one set of warm connections
+CELERY_WORKER_CONCURRENCY = 16  # a task mostly waits for the event loop
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# The doorbell must not hang: with Redis down or frozen a publish gives up within about a second.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+    "socket_timeout": 1,
+    "socket_connect_timeout": 1,
+    "visibility_timeout": 3600,
+}
+CELERY_BEAT_SCHEDULE = {
+    "refresh-the-book": {
+        "task": "killswitch.book.tasks.refresh",
+        "schedule": 1.0,
+        "options": {"queue": "book", "expires": 2},
+    },
+}
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule stands above
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # httpx writes every address at INFO.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,144 @@
+"""Real parts for the tests: a Redis server, a Celery worker, a simulator, each a process of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import TransactionTestCase
+
+from killswitch import broker
+from killswitch.access.groups import make_groups
+from killswitch.access.role_names import ADMINISTRATOR, COMPLIANCE, RISK_DESK
+from killswitch.access.roles import give_role
+from killswitch.audit import guard
+from killswitch.demo import redis_server
+from killswitch.kills.carry_out import stop_recorder
+from killswitch.simulator.process import SimulatorProcess
+
+ROOT = Path(__file__).parent.parent
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    """Wait until `condition()` is true and return what it gave; fail with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:g} s in vain for {what}")
+        time.sleep(0.02)
+    return value
+
+
+def _flush_as_the_migrations_left_it(case: TransactionTestCase) -> None:
+    """Empty the database after a test, which the audit table refuses while its triggers are on."""
+    guard.remove(connection)
+    try:
+        _flush(case)
+        make_groups(apps)
+    finally:
+        guard.install(connection)
+
+
+_flush = TransactionTestCase._fixture_teardown
+TransactionTestCase._fixture_teardown = _flush_as_the_migrations_left_it  # type: ignore[method-assign]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(settings.FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_client_outlives_its_test() -> Iterator[None]:
+    yield
+    broker.run(stop_recorder(), timeout=10)
+    broker.close()
+
+
+@pytest.fixture(scope="session")
+def simulator_process() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess("--accounts", "4", "--orders", "24", "--cancel-ms", "60") as process:
+        yield process
+
+
+@pytest.fixture
+def make_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SimulatorProcess]]:
+    """Start a simulator of one's own and talk to it as the broker for the rest of the test."""
+    started: list[SimulatorProcess] = []
+
+    def make(*arguments: str) -> SimulatorProcess:
+        process = SimulatorProcess(*arguments).__enter__()
+        started.append(process)
+        monkeypatch.setenv("CLEAR_STREET_BASE_URL", process.url)
+        monkeypatch.setenv("CLEAR_STREET_API_KEY", process.api_key)
+        return process
+
+    yield make
+    for process in started:
+        process.stop()
+
+
+def start(command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    log = Path(settings.FOLDER) / f"{Path(command[-1]).name}-{time.monotonic_ns()}.log"
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+        )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Path]:
+    """A real Redis on the socket that REDIS_URL names."""
+    socket = Path(os.environ["REDIS_URL"].removeprefix("unix://"))
+    process = start(redis_server.command(socket.parent, socket))
+    wait_for(socket.exists, "Redis")
+    yield socket
+    end(process)
+
+
+def database_url() -> str:
+    """Return the address of the tests' own database, for other processes."""
+    values = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{values['NAME']}"
+    return f"postgresql://{values['USER']}:{values['PASSWORD']}@{values['HOST']}:{values['PORT']}/{values['NAME']}"
+
+
+@pytest.fixture
+def worker(transactional_db: None, redis: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real Celery worker on the tests' database, Redis and broker. Ask for the simulator first."""
+    command = [sys.executable, "-m", "celery", "-A", "killswitch", "worker", "--without-gossip", "--without-mingle"]
+    process = start(command, {"DATABASE_URL": database_url()})
+    from killswitch.celery import app
+
+    wait_for(lambda: app.control.ping(timeout=0.5), "the worker")
+    yield process
+    end(process)
+
+
+@pytest.fixture
+def people(db: None) -> dict[str, User]:
+    """One user per role, all with the password `secret-enough`."""
+    roles = {"desk": RISK_DESK, "desk2": RISK_DESK, "compliance": COMPLIANCE, "admin": ADMINISTRATOR}
+    users = {}
+    for name, role in roles.items():
+        users[name] = User.objects.create_user(name, password="secret-enough")
+        give_role(users[name], role)
+    return users

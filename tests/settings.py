@@ -1,0 +1,23 @@
+"""The product's own settings, fed by an environment in which nothing is reachable until a test starts it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+FOLDER = Path(tempfile.mkdtemp(prefix="ks-"))
+
+os.environ.setdefault("SECRET_KEY", "tests-only")
+os.environ["CLEAR_STREET_API_KEY"] = "simulator-key"
+os.environ["CLEAR_STREET_BASE_URL"] = "http://127.0.0.1:9"
+os.environ["REDIS_URL"] = f"unix://{FOLDER}/redis.sock"
+# TEST_DATABASE_URL, not DATABASE_URL: tests never go near a database that is in use.
+os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{FOLDER}/unused.sqlite3"
+
+from killswitch.settings import *  # noqa: E402, F403
+from killswitch.settings import DATABASES  # noqa: E402
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, because several threads and processes write to it, as they do for real.
+    DATABASES["default"]["TEST"] = {"NAME": f"{FOLDER}/test.sqlite3"}
+DATABASES["default"]["CONN_MAX_AGE"] = 0
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
