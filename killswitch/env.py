@@ -49,8 +49,8 @@ def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
         stop(name, f"{wanted} and has a valid port")
     if parts.scheme not in schemes or not (parts.netloc or parts.path):
         stop(name, wanted)
-    if parts.scheme in ("http", "https") and not parts.hostname:
-        stop(name, wanted)
+    if parts.scheme in ("http", "https") and (not parts.hostname or "@" in parts.netloc):
+        stop(name, f"{wanted} and has a host name and no user name")
     return value
 
 

@@ -21,6 +21,7 @@ from killswitch.access.groups import make_groups
 from killswitch.access.role_names import ADMINISTRATOR, COMPLIANCE, RISK_DESK
 from killswitch.access.roles import give_role
 from killswitch.audit import guard
+from killswitch.celery import app
 from killswitch.demo import redis_server
 from killswitch.kills.carry_out import stop_recorder
 from killswitch.simulator.process import SimulatorProcess
@@ -87,10 +88,15 @@ def make_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Si
 
 
 def start(command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a process of the product, with the product's own settings."""
     log = Path(settings.FOLDER) / f"{Path(command[-1]).name}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+            command,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "killswitch.settings", **(environment or {})},
         )
 
 
@@ -126,11 +132,11 @@ def worker(transactional_db: None, redis: Path) -> Iterator[subprocess.Popen[byt
     """A real Celery worker on the tests' database, Redis and broker. Ask for the simulator first."""
     command = [sys.executable, "-m", "celery", "-A", "killswitch", "worker", "--without-gossip", "--without-mingle"]
     process = start(command, {"DATABASE_URL": database_url()})
-    from killswitch.celery import app
-
-    wait_for(lambda: app.control.ping(timeout=0.5), "the worker")
-    yield process
-    end(process)
+    try:
+        wait_for(lambda: app.control.ping(timeout=0.5), "the worker")
+        yield process
+    finally:
+        end(process)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ class Kind(models.TextChoices):
     LOGGED_OUT = "access.logged_out", "Logged out"
     LOGIN_FAILED = "access.login_failed", "Log-in failed"
     DENIED = "access.denied", "Permission denied"
+    USER_CHANGED = "access.user_changed", "User changed"
 
 
 class Entry(models.Model):

@@ -72,7 +72,7 @@ def _names(text: str) -> Q:
     names = (
         Q(order_id=text) | Q(client_order_id=text) | Q(request_id=text) | Q(actor_name=text) | Q(symbol=text.upper())
     )
-    if text.isdigit() and len(text) < 19:
+    if text.isascii() and text.isdigit() and len(text) < 19:
         names |= Q(account_id=int(text))
     with contextlib.suppress(ValueError):
         names |= Q(kill_id=uuid.UUID(text)) | Q(attempt_id=uuid.UUID(text))

@@ -15,6 +15,7 @@ class AccountList(models.Model):
     listed_at = models.DateTimeField(null=True)
     tried_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
+    lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
 
     class Meta:

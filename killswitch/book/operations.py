@@ -1,7 +1,9 @@
 """Keep the open book fresh: in the background within a budget, and at once for whoever looks at an account."""
 
-import asyncio
+import logging
+import uuid
 import zlib
+from concurrent.futures import FIRST_COMPLETED, wait
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -16,6 +18,8 @@ from killswitch.broker import BrokerError, Listing, Order, Side
 from .models import Account, AccountList, Snapshot
 from .pace import Pace
 
+logger = logging.getLogger(__name__)
+
 ACCOUNTS_EVERY = timedelta(seconds=30)
 WATCHED_FOR = timedelta(seconds=60)  # after the last look
 WATCHED_EVERY = timedelta(seconds=2)
@@ -29,32 +33,41 @@ pack = msgspec.json.Encoder()
 
 def refresh(*, requests_per_second: float, now: datetime) -> int:
     """Do about a second's worth of refreshing, unless somebody else is at it. Return how many lists were fetched."""
-    if not _claim(now):
+    token = uuid.uuid4()
+    if not _claim(token, now):
         return 0
-    fetched = 0
-    if _accounts_are_due(now):
-        refresh_accounts()
-        fetched += 1
-    due = _due(now)[: max(1, int(requests_per_second) - fetched)]
-    if due:
-        pace = Pace(requests_per_second)
-        for account_id, listing in broker.run(_list_paced(due, pace)):
-            save(account_id, listing, now)
-            fetched += 1
-    AccountList.objects.update(lease_until=None)
-    return fetched
+    try:
+        is_due = _accounts_are_due(now)
+        if is_due:
+            refresh_accounts()
+        due = _due(now)[: max(1, int(requests_per_second) - is_due)]
+        _refresh_orders(due, Pace(requests_per_second), token, now)
+        return len(due) + is_due
+    finally:
+        AccountList.objects.filter(lease_token=token).update(lease_token=None, lease_until=None)
 
 
-async def _list_paced(account_ids: list[int], pace: Pace) -> list[tuple[int, Listing[Order]]]:
-    client = broker.client()
-    listings = await asyncio.gather(*(client.orders(account_id, before_page=pace) for account_id in account_ids))
-    return list(zip(account_ids, listings, strict=True))
+def _refresh_orders(account_ids: list[int], pace: Pace, token: uuid.UUID, now: datetime) -> None:
+    """List accounts at the given pace and save each as it comes. One that cannot be saved takes no other with it."""
+    under_way = {broker.start(_list(account_id, pace)): account_id for account_id in account_ids}
+    while under_way:
+        done, _ = wait(under_way, timeout=LEASE.total_seconds() / 3, return_when=FIRST_COMPLETED)
+        AccountList.objects.filter(lease_token=token).update(lease_until=timezone.now() + LEASE)
+        for future in done:
+            account_id = under_way.pop(future)
+            try:
+                save(account_id, future.result(), now)
+            except Exception:
+                logger.exception("the orders of account %s could not be saved", account_id)
+                Account.objects.filter(account_id=account_id).update(
+                    tried_at=now, error="could not be saved: see the log"
+                )
 
 
-def _claim(now: datetime) -> bool:
+def _claim(token: uuid.UUID, now: datetime) -> bool:
     AccountList.objects.get_or_create(id=1)
     free = Q(lease_until=None) | Q(lease_until__lt=now)
-    return AccountList.objects.filter(free, id=1).update(lease_until=now + LEASE) == 1
+    return AccountList.objects.filter(free, id=1).update(lease_token=token, lease_until=now + LEASE) == 1
 
 
 def _accounts_are_due(now: datetime) -> bool:
@@ -124,8 +137,8 @@ def look_at(account_id: int, *, now: datetime) -> None:
     save(account_id, listing, now)
 
 
-async def _list(account_id: int) -> Listing[Order]:
-    return await broker.client().orders(account_id)
+async def _list(account_id: int, pace: Pace | None = None) -> Listing[Order]:
+    return await broker.client().orders(account_id, before_page=pace)
 
 
 def save(account_id: int, listing: Listing[Order], asked_at: datetime) -> None:

@@ -1,6 +1,6 @@
 """Clear Street over HTTP: client, types, errors. Knows httpx, knows no Django."""
 
-from ._runtime import client, close, run
+from ._runtime import client, close, run, start
 from .client import Answer, ClearStreet, Listing
 from .errors import (
     BadRequest,
@@ -15,9 +15,10 @@ from .errors import (
     Throttled,
     Unreachable,
 )
-from .types import Account, Execution, InstrumentType, Order, OrderStatus, OrderType, Side, TimeInForce
+from .types import NO_ORDER_IDS, Account, Execution, InstrumentType, Order, OrderStatus, OrderType, Side, TimeInForce
 
 __all__ = [
+    "NO_ORDER_IDS",
     "Account",
     "Answer",
     "BadRequest",
@@ -43,4 +44,5 @@ __all__ = [
     "client",
     "close",
     "run",
+    "start",
 ]

@@ -1,31 +1,43 @@
 """From the bytes of an answer to types, forgiving about every field and strict about the envelope."""
 
+import math
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from .types import Account, Execution, Order, is_plausible
+from .types import LONGEST_ID, LONGEST_TEXT, Account, Execution, Order, is_plausible
+
+LONGEST_MESSAGE = 1000
 
 T = TypeVar("T", Order, Account, Execution)
 
 
 class Metadata(msgspec.Struct, kw_only=True):
-    request_id: str = ""
+    request_id: str | int | None = None
     next_page_token: str | None = None
     total_items: int | None = None
 
 
 class ErrorBody(msgspec.Struct, kw_only=True):
     code: int | str | None = None
-    message: str = ""
+    message: str | None = None
 
 
 class Envelope(msgspec.Struct, kw_only=True):
     data: msgspec.Raw = msgspec.Raw(b"null")
     error: ErrorBody | None = None
-    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    metadata: Metadata | None = None
+
+    @property
+    def request_id(self) -> str:
+        given = self.metadata.request_id if self.metadata else None
+        return "" if given is None else str(given)[:LONGEST_ID]
+
+    @property
+    def message(self) -> str:
+        return ((self.error and self.error.message) or "")[:LONGEST_MESSAGE]
 
 
 class Unreadable(ValueError):
@@ -45,7 +57,8 @@ _many: dict[type, msgspec.json.Decoder[Any]] = {
 def read_envelope(body: bytes) -> Envelope:
     """Read the outer object of an answer. Raises Unreadable."""
     try:
-        return _envelope.decode(body)
+        # No database keeps a NUL in a text, and no word of the broker's needs one.
+        return _envelope.decode(body.replace(b"\\u0000", b"\\ufffd"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"the answer is not the documented JSON: {error}") from error
 
@@ -93,7 +106,7 @@ def _read_what_can_be_read(kind: type[T], item: Any) -> T:
         if field.encode_name not in item:
             continue
         try:
-            value = msgspec.convert(item[field.encode_name], field.type, strict=False)
+            value = msgspec.convert(_shortened(item[field.encode_name], field.name), field.type, strict=False)
             if not isinstance(value, Decimal) or is_plausible(value):
                 readable[field.name] = value
         except msgspec.ValidationError:
@@ -101,7 +114,19 @@ def _read_what_can_be_read(kind: type[T], item: Any) -> T:
                 raise Unreadable(f"an item of the answer has no readable {field.name}") from None
     if any(field.required and field.name not in readable for field in msgspec.structs.fields(kind)):
         raise Unreadable("an item of the answer has no id")
-    return kind(**readable)
+    try:
+        return kind(**readable)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _shortened(value: Any, name: str) -> Any:
+    # A shortened id would name another order.
+    return (
+        value[: LONGEST_TEXT - 1] + "…"
+        if isinstance(value, str) and len(value) > LONGEST_TEXT and name != "id"
+        else value
+    )
 
 
 def read_retry_after(text: str | None, now: float) -> float | None:
@@ -109,10 +134,10 @@ def read_retry_after(text: str | None, now: float) -> float | None:
     if not text:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, TypeError):
-        return None
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

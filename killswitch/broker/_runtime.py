@@ -40,9 +40,14 @@ def _current() -> _Runtime:
         return _runtime
 
 
+def start(coroutine: Coroutine[Any, Any, R]) -> "concurrent.futures.Future[R]":
+    """Start `coroutine` on this process's event loop."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _current().loop)
+
+
 def run(coroutine: Coroutine[Any, Any, R], timeout: float | None = None) -> R:
     """Run `coroutine` on this process's event loop and wait for it. Raises TimeoutError after `timeout` seconds."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, _current().loop)
+    future = start(coroutine)
     try:
         return future.result(timeout)
     except concurrent.futures.TimeoutError:

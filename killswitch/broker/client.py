@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from ._decode import Envelope, T, Unreadable, read_envelope, read_many, read_one, read_retry_after
+from ._decode import Envelope, Metadata, T, Unreadable, read_envelope, read_many, read_one, read_retry_after
 from ._transport import make_transport, was_never_sent
 from .errors import (
     BadRequest,
@@ -26,13 +26,14 @@ from .errors import (
     Throttled,
     Unreachable,
 )
-from .types import Account, Execution, Order
+from .types import NO_ORDER_IDS, Account, Execution, Order
 
 PRODUCTION = "https://api.clearstreet.com"
 PAGE_SIZE = 1000
 MAX_PAGES = 10_000  # a list that never ends is a broken list
 
 D = TypeVar("D")
+Guard = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +49,14 @@ class Answer(Generic[D]):
 
 @dataclass(frozen=True, kw_only=True)
 class Listing(Generic[D]):
-    """A list as far as it could be fetched. Only a `whole` one says what is not there."""
+    """A list as far as it could be fetched. Only a `whole` one says what is not there. `latency` is in seconds."""
 
     items: list[D]
     whole: bool
     error: BrokerError | None = None
     requests: int = 0
+    request_ids: tuple[str, ...] = ()
+    latency: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,8 @@ class _Pages(Generic[D]):
     expected: int | None = None
     tokens: set[str] = field(default_factory=set)
     requests: int = 0
+    request_ids: list[str] = field(default_factory=list)
+    latency: float = 0.0
 
 
 class ClearStreet:
@@ -89,7 +94,7 @@ class ClearStreet:
         api_key: the bearer key; it is sent to the broker and nowhere else.
         base_url: scheme and host, such as `https://api.clearstreet.com`.
         timeouts: after `total` seconds a request is given up and its outcome called unknown.
-        max_in_flight: how many requests may be on their way at once.
+        max_in_flight: how many requests may be on their way at once, urgent ones counted apart.
         transport: another httpx transport, for tests.
     """
 
@@ -104,7 +109,9 @@ class ClearStreet:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeouts = timeouts
+        self._key = api_key.encode()
         self._in_flight = asyncio.Semaphore(max_in_flight)
+        self._urgent_in_flight = asyncio.Semaphore(max_in_flight)
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "killswitch"},
@@ -172,10 +179,13 @@ class ClearStreet:
         order_type: str = "",
         instrument_type: str = "",
         instrument_ids: Iterable[str] = (),
+        urgent: bool = False,
+        guard: Guard | None = None,
     ) -> Answer[list[Order]]:
         """Ask the broker to cancel every open order that matches: accepted, which is not yet canceled.
 
-        Raises NothingMatches where nothing was open, and every other BrokerError.
+        An `urgent` one does not queue behind what is not; `guard` is called at the last moment and may raise instead
+        of letting the request leave. Raises NothingMatches where nothing was open, and every other BrokerError.
         """
         params = {
             "side": side,
@@ -184,19 +194,22 @@ class ClearStreet:
             "instrument_ids": ",".join(instrument_ids),
         }
         path = f"/v1/accounts/{account_id}/orders"
-        page = await self._request("DELETE", path, {name: value for name, value in params.items() if value})
+        given = {name: value for name, value in params.items() if value}
+        page = await self._request("DELETE", path, given, urgent=urgent, guard=guard)
         try:
             orders, unreadable = read_many(Order, page.envelope.data)
         except Unreadable as error:
             raise _unknown(page, error) from error
         return _answer(page, orders, unreadable)
 
-    async def cancel_open_order(self, account_id: int, order_id: str) -> Answer[Order]:
+    async def cancel_open_order(
+        self, account_id: int, order_id: str, *, urgent: bool = False, guard: Guard | None = None
+    ) -> Answer[Order]:
         """Ask the broker to cancel one order: accepted, or already ended. The order's status says which.
 
-        Raises NoSuchOrder and every other BrokerError.
+        `urgent` and `guard` as above. Raises NoSuchOrder and every other BrokerError.
         """
-        page = await self._request("DELETE", _order_path(account_id, order_id))
+        page = await self._request("DELETE", _order_path(account_id, order_id), urgent=urgent, guard=guard)
         return _answer(page, _read_order(page))
 
     async def _list(
@@ -218,7 +231,14 @@ class ClearStreet:
         except Unreadable as failure:
             error = OutcomeUnknown(str(failure))
         error = error or _why_not_whole(pages)
-        return Listing(items=list(pages.items.values()), whole=error is None, error=error, requests=pages.requests)
+        return Listing(
+            items=list(pages.items.values()),
+            whole=error is None,
+            error=error,
+            requests=pages.requests,
+            request_ids=tuple(pages.request_ids),
+            latency=pages.latency,
+        )
 
     async def _pages(
         self,
@@ -234,7 +254,9 @@ class ClearStreet:
             query = {**params, "page_size": str(PAGE_SIZE)} | ({"page_token": token} if token else {})
             pages.requests += 1
             page = await self._request("GET", path, query)
-            metadata = page.envelope.metadata
+            metadata = page.envelope.metadata or Metadata()
+            pages.request_ids.append(page.envelope.request_id)
+            pages.latency += page.latency
             if pages.expected is None:
                 pages.expected = metadata.total_items
             yield page
@@ -245,8 +267,18 @@ class ClearStreet:
                 raise OutcomeUnknown("the list does not end: the broker gave the same page again")
             pages.tokens.add(token)
 
-    async def _request(self, method: str, path: str, params: Mapping[str, str] | None = None) -> _Page:
-        async with self._in_flight:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        urgent: bool = False,
+        guard: Guard | None = None,
+    ) -> _Page:
+        async with self._urgent_in_flight if urgent else self._in_flight:
+            if guard is not None:
+                guard()
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeouts.total):
@@ -258,20 +290,25 @@ class ClearStreet:
             except Exception as error:
                 # Whatever the transport raises, its text may carry the request: only its kind is passed on.
                 raise _transport_error(error, self.base_url, time.monotonic() - started) from None
-            return _read_page(response, time.monotonic() - started)
+            # An answer that repeats the key must not carry it into a table or onto a page.
+            body = response.content.replace(self._key, b"***")
+            return _read_page(response, body, time.monotonic() - started)
 
 
 def _answer(page: _Page, data: D, unreadable: int = 0) -> Answer[D]:
     return Answer(
         data=data,
         http_status=page.http_status,
-        request_id=page.envelope.metadata.request_id,
+        request_id=page.envelope.request_id,
         latency=page.latency,
         unreadable=unreadable,
     )
 
 
 def _order_path(account_id: int, order_id: str) -> str:
+    if order_id in NO_ORDER_IDS:
+        # In a path, "." is the account itself: this would cancel all of it.
+        raise BadRequest(f"“{order_id}” is not the id of an order: nothing was sent")
     return f"/v1/accounts/{account_id}/orders/{quote(order_id, safe='')}"
 
 
@@ -286,7 +323,7 @@ def _unknown(page: _Page, error: Exception) -> OutcomeUnknown:
     return OutcomeUnknown(
         str(error),
         http_status=page.http_status,
-        request_id=page.envelope.metadata.request_id,
+        request_id=page.envelope.request_id,
         latency=page.latency,
     )
 
@@ -305,9 +342,9 @@ def _transport_error(error: Exception, base_url: str, latency: float) -> BrokerE
     return OutcomeUnknown(f"sent, but no answer came back ({type(error).__name__})", latency=latency)
 
 
-def _read_page(response: httpx.Response, latency: float) -> _Page:
+def _read_page(response: httpx.Response, body: bytes, latency: float) -> _Page:
     try:
-        envelope = read_envelope(response.content)
+        envelope = read_envelope(body)
     except Unreadable as error:
         if response.is_success:
             raise OutcomeUnknown(str(error), http_status=response.status_code, latency=latency) from error
@@ -330,12 +367,12 @@ def _status_of(envelope: Envelope) -> int:
 
 
 def _error(response: httpx.Response, envelope: Envelope, status: int, latency: float) -> BrokerError:
-    message = envelope.error.message if envelope.error else ""
+    message = envelope.message
     kind = _error_kind(status, message)
     return kind(
         message or f"HTTP {response.status_code} without a reason",
         http_status=response.status_code,
-        request_id=envelope.metadata.request_id,
+        request_id=envelope.request_id,
         latency=latency,
         retry_after=read_retry_after(response.headers.get("Retry-After"), time.time()),
     )

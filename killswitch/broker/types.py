@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -70,18 +70,30 @@ class TimeInForce(StrEnum):
     GOOD_THROUGH_CROSSING = "GOOD_THROUGH_CROSSING"
     AT_CROSSING = "AT_CROSSING"
     OTHER = "OTHER"
+    # What the newest SDK calls the two above.
+    AT_OPEN = "AT_OPEN"
+    AT_CLOSE = "AT_CLOSE"
 
 
 ENDED = frozenset(
     {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED, OrderStatus.REPLACED}
 )
-# These end a DAY order; one that is good for longer comes back tomorrow.
+# These end an order of today; one that is good for longer, or for nobody knows how long, comes back tomorrow.
 ENDED_FOR_TODAY = frozenset({OrderStatus.DONE_FOR_DAY, OrderStatus.CALCULATED})
-OUTLIVES_THE_DAY = frozenset({TimeInForce.GOOD_TILL_CANCEL, TimeInForce.GOOD_TILL_DATE})
+OUTLIVES_THE_DAY = frozenset({TimeInForce.GOOD_TILL_CANCEL, TimeInForce.GOOD_TILL_DATE, TimeInForce.OTHER})
+TODAY_ONLY = frozenset(TimeInForce) - OUTLIVES_THE_DAY
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT})
 # Listed US equity options stand for 100 shares; the wire carries no multiplier.
 OPTION_MULTIPLIER = 100
 LARGEST_EXPONENT = 40
+MOST_DIGITS = 60
+LONGEST_TEXT = 500
+LONGEST_ID = 200
+LARGEST_ACCOUNT = 2**63 - 1
+# As a segment of a path these name something else: the account instead of the order.
+NO_ORDER_IDS = frozenset({"", ".", ".."})
+
+Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -90,46 +102,52 @@ def parse_time(text: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def is_plausible(number: Decimal) -> bool:
     """Say whether a number can be a quantity or a price: finite, and of a size that can be written out."""
-    return number.is_finite() and abs(number.adjusted()) <= LARGEST_EXPONENT
+    return (
+        number.is_finite()
+        and abs(number.adjusted()) <= LARGEST_EXPONENT
+        and len(number.as_tuple().digits) <= MOST_DIGITS
+    )
 
 
 class Order(msgspec.Struct, kw_only=True, frozen=True):
     """One order as the broker last described it. Prices and quantities are exact decimals."""
 
-    id: str
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
     account_id: int = 0
-    client_order_id: str | None = None
-    symbol: str | None = None
-    instrument_id: str | None = None
-    instrument_type: str | None = None
-    underlying_instrument_id: str | None = None
-    side: str = ""
-    order_type: str = ""
-    time_in_force: str = ""
-    status: str = ""
+    client_order_id: Text | None = None
+    symbol: Text | None = None
+    instrument_id: Text | None = None
+    instrument_type: Text | None = None
+    underlying_instrument_id: Text | None = None
+    side: Text = ""
+    order_type: Text = ""
+    time_in_force: Text = ""
+    status: Text = ""
     quantity: Decimal | None = None
     leaves_quantity: Decimal | None = None
     filled_quantity: Decimal | None = None
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     average_fill_price: Decimal | None = None
-    queue_state: str | None = None
-    releases_at: str | None = None
-    venue: str | None = None
-    created_at: str | None = None
-    updated_at: str | None = None
-    expires_at: str | None = None
+    queue_state: Text | None = None
+    releases_at: Text | None = None
+    venue: Text | None = None
+    created_at: Text | None = None
+    updated_at: Text | None = None
+    expires_at: Text | None = None
     details: list[str] | None = None
     legs: list[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
+        if self.id in NO_ORDER_IDS:
+            raise ValueError("no order has such an id")
         # "NaN" and "Infinity" are valid decimals, and poison every sum and comparison that they come into.
         for number in (self.quantity, self.leaves_quantity, self.filled_quantity, self.limit_price, self.stop_price):
             if number is not None and not is_plausible(number):
@@ -139,7 +157,7 @@ class Order(msgspec.Struct, kw_only=True, frozen=True):
     def is_open(self) -> bool:
         """Say whether it can still trade: everything that is not known to be an end."""
         if self.status in ENDED_FOR_TODAY:
-            return self.time_in_force in OUTLIVES_THE_DAY or self.time_in_force not in set(TimeInForce)
+            return self.time_in_force not in TODAY_ONLY
         return self.status not in ENDED
 
     @property
@@ -179,12 +197,12 @@ class Order(msgspec.Struct, kw_only=True, frozen=True):
 class Account(msgspec.Struct, kw_only=True, frozen=True):
     """One account that the key may see."""
 
-    id: int
-    short_name: str = ""
-    full_name: str = ""
-    status: str = ""
-    type: str = ""
-    subtype: str = ""
+    id: Annotated[int, msgspec.Meta(gt=0, le=LARGEST_ACCOUNT)]
+    short_name: Text = ""
+    full_name: Text = ""
+    status: Text = ""
+    type: Text = ""
+    subtype: Text = ""
 
 
 class Execution(msgspec.Struct, kw_only=True, frozen=True):

@@ -20,7 +20,7 @@ from killswitch.access.role_names import DEMO_USERS
 from killswitch.demo import redis_server
 from killswitch.demo.processes import Died, Processes
 
-FOLDER = Path(".run")
+FOLDER = Path(os.environ.get("DEMO_FOLDER", ".run"))
 FIRST_PORT, LAST_PORT = 8000, 8099
 SIMULATOR_KEY = "simulator-key"
 # A scene that moves, and that a kill of everything still brings to rest.

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Draft, append
 from killswitch.audit.queries import unanswered
 
-from .entries import Subject, announce_mass_cancel, never_answered
+from .entries import Subject, announce_mass_cancel, never_answered, sweep_ended
 from .models import Kill, KilledOrder, Roster, State, Sweep
 from .record import LEASE
+
+BREAK_OFFS = 3
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ def claim(kill_id: uuid.UUID, source: str) -> Claim | None:
         kill = Kill.objects.filter(id=kill_id, ended_at=None).first()
         if kill is None:
             return None
-        has_roster = _take_roster(kill, token, now)
+        # Sweeps before the kill, as every other transaction locks them.
         claimed = _take_sweeps(kill, token, now, source)
+        has_roster = _take_roster(kill, token, now)
     if not claimed and not has_roster:
         return None
     return Claim(kill, token, source, claimed, has_roster)
@@ -69,12 +72,17 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
     if not due.update(lease_token=token, lease_until=now + LEASE):
         return []
     sweeps = list(Sweep.objects.filter(kill=kill, lease_token=token).order_by("account_id"))
-    drafts, claimed = _announce(kill, [sweep for sweep in sweeps if sweep.first_attempt_at is None], source, now)
-    orphaned = [sweep for sweep in sweeps if sweep.first_attempt_at is not None]
+    drafts, claimed = _announce(kill, [sweep for sweep in sweeps if sweep.claimed_at is None], source, now)
+    orphaned = [sweep for sweep in sweeps if sweep.claimed_at is not None]
     drafts += _take_over(kill, orphaned, source, now)
     append(drafts)
-    Sweep.objects.filter(kill=kill, lease_token=token, first_attempt_at=None).update(first_attempt_at=now)
+    new = Sweep.objects.filter(kill=kill, lease_token=token, claimed_at=None)
+    new.update(claimed_at=now, **_first_attempt(kill, now))
     return claimed + [ClaimedSweep(sweep, None, list(sweep.orders.all()), False) for sweep in orphaned]
+
+
+def _first_attempt(kill: Kill, now: datetime) -> dict[str, datetime]:
+    return {"first_attempt_at": now} if kill.filter.is_for_the_broker else {}
 
 
 def _announce(
@@ -86,7 +94,7 @@ def _announce(
         attempt_id = uuid.uuid4() if goes_to_the_broker else None
         if attempt_id:
             subject = Subject.of(kill, sweep.account_id, source)
-            drafts.append(announce_mass_cancel(subject, kill.filter_data, attempt_id, now))
+            drafts.append(announce_mass_cancel(subject, attempt_id, now))
         claimed.append(ClaimedSweep(sweep, attempt_id, [], True))
     return drafts, claimed
 
@@ -109,15 +117,15 @@ def _take_over(kill: Kill, sweeps: list[Sweep], source: str, now: datetime) -> l
     return drafts
 
 
-def add_accounts(claim: Claim, account_ids: list[int]) -> list[ClaimedSweep]:
-    """Add sweeps for accounts that the broker named and nobody knew, and take them.
+def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[ClaimedSweep]:
+    """Add sweeps for accounts that the broker named and nobody knew, and take them; `is_whole` ends the question.
 
     Returns nothing where somebody else has taken the question over.
     """
     now = timezone.now()
     with transaction.atomic():
         mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
-        if not mine.update(roster=Roster.CONFIRMED):
+        if not mine.update(roster=Roster.CONFIRMED if is_whole else Roster.PENDING):
             return []
         known = set(Sweep.objects.filter(kill=claim.kill).values_list("account_id", flat=True))
         new = sorted(set(account_ids) - known)
@@ -127,7 +135,8 @@ def add_accounts(claim: Claim, account_ids: list[int]) -> list[ClaimedSweep]:
                 account_id=account_id,
                 lease_token=claim.token,
                 lease_until=now + LEASE,
-                first_attempt_at=now,
+                claimed_at=now,
+                **_first_attempt(claim.kill, now),
             )
             for account_id in new
         ]
@@ -153,6 +162,23 @@ def _widened(claim: Claim, new: list[int], now: datetime) -> list[Draft]:
             data={"accounts": new},
         )
     ]
+
+
+def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
+    """Give a sweep back after an unexpected error, so that somebody takes it up again at once.
+
+    After the third time it ends as unknown: the same error would come for ever, and each time more is sent.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        mine = Sweep.objects.filter(id=sweep.id, lease_token=claim.token, ended_at=None)
+        if not mine.update(break_offs=F("break_offs") + 1, lease_token=None, lease_until=now):
+            return
+        worn_out = Sweep.objects.filter(id=sweep.id, break_offs__gte=BREAK_OFFS)
+        if worn_out.update(state=State.UNKNOWN, ended_at=now, error=why):
+            subject = Subject.of(claim.kill, sweep.account_id, claim.source)
+            append([sweep_ended(subject, State.UNKNOWN, None, why, now)])
+            end_if_over(claim.kill.id)
 
 
 def give_up_roster(claim: Claim, why: str) -> None:

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from killswitch.broker import NO_ORDER_IDS
+
 from .filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE, OrderFilter
 
 Values = Mapping[str, Sequence[str]]
@@ -117,13 +119,19 @@ class _Reader:
             status=self._words("status", STATUSES),
             time_in_force=self._words("time_in_force", TIMES_IN_FORCE),
             client_order_id_prefix=self._text("client_order_id_prefix"),
-            order_ids=tuple(dict.fromkeys(self._plain("order_id", value) for value in self._given("order_id"))),
+            order_ids=self._order_ids(),
         )
+
+    def _order_ids(self) -> tuple[str, ...]:
+        ids = tuple(dict.fromkeys(self._plain("order_id", value) for value in self._given("order_id")))
+        if not NO_ORDER_IDS.isdisjoint(ids):
+            self._errors["order_id"] = "“.” and “..” are not ids of orders"
+        return ids
 
     def accounts(self) -> list[int]:
         read = []
         for value in self._given("account"):
-            if value.isascii() and value.isdigit() and 0 < int(value[:20]) <= LARGEST_ACCOUNT:
+            if value.isascii() and value.isdigit() and len(value) < 20 and 0 < int(value) <= LARGEST_ACCOUNT:
                 read.append(int(value))
             else:
                 self._errors["account"] = f"“{value[:40]}” is not an account number"

@@ -20,11 +20,12 @@ class Subject:
     account_id: int
     actor: Actor
     scope: str
+    filter_data: dict[str, Any]
 
     @classmethod
     def of(cls, kill: Kill, account_id: int, source: str) -> "Subject":
         actor = Actor(id=kill.engaged_by_id, name=kill.engaged_by_name, source=source)
-        return cls(kill.id, account_id, actor, kill.scope)
+        return cls(kill.id, account_id, actor, kill.scope, kill.filter_data)
 
     def draft(self, kind: Kind, sentence: str, at: datetime, **values: Any) -> Draft:
         return Draft(
@@ -52,14 +53,14 @@ def order_values(order: Order) -> dict[str, Any]:
     }
 
 
-def announce_mass_cancel(subject: Subject, filter_data: dict[str, Any], attempt_id: uuid.UUID, at: datetime) -> Draft:
+def announce_mass_cancel(subject: Subject, attempt_id: uuid.UUID, at: datetime) -> Draft:
     return subject.draft(
         Kind.ATTEMPT_ANNOUNCED,
         f"Will ask the broker to cancel all open orders of account {subject.account_id}"
-        + (" that match the filter" if filter_data else ""),
+        + (" that match the filter" if subject.filter_data else ""),
         at,
         attempt_id=attempt_id,
-        data={"call": "cancel_all_open_orders", "scope": subject.scope, "filter": filter_data},
+        data={"call": "cancel_all_open_orders", "scope": subject.scope, "filter": subject.filter_data},
     )
 
 
@@ -71,7 +72,12 @@ def announce_cancel(
         f"Will ask the broker to cancel order {order_id} of account {subject.account_id}",
         at,
         attempt_id=attempt_id,
-        data={"call": "cancel_open_order", "scope": subject.scope, "attempt": number},
+        data={
+            "call": "cancel_open_order",
+            "scope": subject.scope,
+            "filter": subject.filter_data,
+            "attempt": number,
+        },
         **(order_values(order) if order else {"order_id": order_id}),
     )
 
@@ -162,6 +168,7 @@ def order_ended(subject: Subject, row: KilledOrder, at: datetime) -> Draft:
         filled_quantity=row.filled_quantity,
         broker_status=row.status,
         outcome=row.outcome,
+        request_id=row.request_id,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from killswitch.broker import InstrumentType, Order, OrderStatus, OrderType, Side, TimeInForce
@@ -12,6 +13,8 @@ ORDER_TYPES = tuple(OrderType)
 INSTRUMENT_TYPES = tuple(kind for kind in InstrumentType if kind != InstrumentType.OTHER)
 STATUSES = tuple(OrderStatus)
 TIMES_IN_FORCE = tuple(TimeInForce)
+# The same instruction under the name that the newest documents give it.
+RENAMED = {TimeInForce.AT_OPEN: TimeInForce.AT_THE_OPENING, TimeInForce.AT_CLOSE: TimeInForce.AT_THE_CLOSE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +68,14 @@ class OrderFilter:
             and self.instrument_type in ("", order.instrument_type)
             and (not self.instruments or not order.instruments.isdisjoint(name.upper() for name in self.instruments))
             and (not self.status or order.status in self.status)
-            and (not self.time_in_force or order.time_in_force in self.time_in_force)
+            and (not self.time_in_force or _old_name(order.time_in_force) in map(_old_name, self.time_in_force))
             and (order.client_order_id or "").startswith(self.client_order_id_prefix)
-            and (not self.order_ids or order.id in self.order_ids)
+            and (not self.order_ids or order.id in self._order_id_set)
         )
+
+    @cached_property
+    def _order_id_set(self) -> frozenset[str]:
+        return frozenset(self.order_ids)
 
     def sentence(self) -> str:
         """Read as words: "all SELL LIMIT orders in TSLA, AAPL"."""
@@ -90,6 +97,11 @@ class OrderFilter:
         if self.client_order_id_prefix:
             parts.append(f"whose client order id begins with “{self.client_order_id_prefix}”")
         return "".join(" " + part for part in parts)
+
+
+def _old_name(time_in_force: str) -> str:
+    known = time_in_force in RENAMED
+    return RENAMED[TimeInForce(time_in_force)] if known else time_in_force
 
 
 def _words(value: str) -> str:

@@ -94,6 +94,7 @@ class Sweep(models.Model):
     state = models.CharField(max_length=20, choices=State, default=State.RUNNING)
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)
     first_attempt_at = models.DateTimeField(null=True)
     flat_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -101,6 +102,7 @@ class Sweep(models.Model):
     open_orders = models.PositiveIntegerField("matching orders still open when last listed", null=True)
     listed_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
+    break_offs = models.PositiveSmallIntegerField("times that an unexpected error broke it off", default=0)
 
     class Meta:
         default_permissions = ()

@@ -35,6 +35,9 @@ class TouchedOrders:
         """Return the rows whose end the broker has not told."""
         return [row for row in self._rows.values() if row.outcome == Outcome.PENDING]
 
+    def replaced(self) -> list[KilledOrder]:
+        return [row for row in self._rows.values() if row.outcome == Outcome.REPLACED]
+
     def attempts(self, order_id: str) -> int:
         return self._rows[order_id].attempts if order_id in self._rows else 0
 

@@ -27,6 +27,8 @@ R = TypeVar("R")
 LEASE = timedelta(seconds=10)
 RETRY_SECONDS = 0.25
 ROWS = 500
+# SQLSTATE classes that Django calls an operational error although they speak of a value: program limit exceeded.
+REFUSED_VALUES = {"22", "23", "42", "54"}
 ORDER_FIELDS = [
     f.name for f in KilledOrder._meta.concrete_fields if f.name not in ("id", "sweep", "order_id", "filled_before")
 ]
@@ -74,6 +76,8 @@ class Recorder:
             try:
                 return await loop.run_in_executor(self._thread, _with_connection, function, *arguments)
             except (OperationalError, InterfaceError) as error:
+                if not _may_pass(error):
+                    raise
                 # What was done at the broker must be written: wait for the database for as long as this process lives.
                 logger.error("the database does not answer (%s): trying again", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -113,6 +117,12 @@ def _resolve(written: "asyncio.Future[bool]", result: bool | BaseException) -> N
         written.set_result(result)
 
 
+def _may_pass(error: Exception) -> bool:
+    """Say whether an error of the database may be gone the next time: not when it is the value that it refuses."""
+    code = getattr(error.__cause__, "sqlstate", None)
+    return code is None or code[:2] not in REFUSED_VALUES
+
+
 def _with_connection(function: Callable[..., R], *arguments: Any) -> R:
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()
@@ -141,6 +151,7 @@ def write(notes: Sequence[Note]) -> list[bool]:
                 Sweep.objects.filter(id=note.sweep_id, lease_token=note.token).update(**note.sweep)
             if note.afterwards:
                 note.afterwards()
+        _renew({note.token for note in notes})  # a large batch takes a while
     return keeps
 
 
@@ -154,11 +165,6 @@ def _renew(tokens: set[uuid.UUID]) -> dict[int, uuid.UUID | None]:
 def renew(token: uuid.UUID) -> None:
     """Lengthen every lease of one worker's claim."""
     _renew({token})
-
-
-def let_go(sweep_id: int, token: uuid.UUID) -> None:
-    """Give a sweep back at once, so that somebody else takes it up."""
-    Sweep.objects.filter(id=sweep_id, lease_token=token).update(lease_token=None, lease_until=timezone.now())
 
 
 def _write_orders(notes: Sequence[Note]) -> None:

@@ -2,10 +2,10 @@
 
 import logging
 import threading
+import time
 import uuid
 from datetime import timedelta
 
-from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
 
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 # With everything well a worker takes a kill within milliseconds.
 GRACE = timedelta(seconds=2)
 LOOK_EVERY = 0.5  # seconds
+START_EVERY = 1.0  # seconds, per kill
 
 
 class Watchdog:
@@ -24,29 +25,30 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
-        self._at_work: dict[uuid.UUID, threading.Thread] = {}
+        self._started: dict[uuid.UUID, float] = {}
 
     def watch(self) -> None:
         """Look until `stop` is called. A database that does not answer is waited for."""
         while not self._stopping.wait(LOOK_EVERY):
             try:
                 self._look()
-            except DatabaseError as error:
+            except Exception:
+                # Whatever it was, the next look must come.
                 connections.close_all()
-                logger.error("the watchdog cannot read the database: %s", type(error).__name__)
+                logger.exception("the watchdog could not look")
 
     def stop(self) -> None:
         self._stopping.set()
 
     def _look(self) -> None:
-        self._at_work = {kill_id: thread for kill_id, thread in self._at_work.items() if thread.is_alive()}
-        now = timezone.now()
+        now, clock = timezone.now(), time.monotonic()
+        self._started = {kill_id: at for kill_id, at in self._started.items() if clock - at < START_EVERY}
         for kill_id in overdue(now, unclaimed_before=now - GRACE):
-            if kill_id not in self._at_work:
-                logger.warning("kill %s: nobody works on it, the watchdog does", kill_id)
-                thread = threading.Thread(target=self._carry_out, args=[kill_id], daemon=True)
-                self._at_work[kill_id] = thread
-                thread.start()
+            # Also where a thread is at work on other accounts of the same kill: a claim takes only what is free.
+            if kill_id not in self._started:
+                logger.warning("kill %s: nobody works on all of it, the watchdog does", kill_id)
+                self._started[kill_id] = clock
+                threading.Thread(target=self._carry_out, args=[kill_id], daemon=True).start()
 
     def _carry_out(self, kill_id: uuid.UUID) -> None:
         try:

@@ -105,11 +105,14 @@ class TestRefresh:
         assert refresh(requests_per_second=5, now=timezone.now()) == 0
         assert simulator.control.log() == []
 
-    def test_an_account_that_is_no_longer_named_is_kept_and_marked(self, simulator: SimulatorProcess) -> None:
+    def test_an_account_that_is_no_longer_named_counts_only_while_it_shows_open_orders(
+        self, simulator: SimulatorProcess
+    ) -> None:
         Account.objects.create(account_id=1)
+        Account.objects.create(account_id=2, open_orders=1)
         refresh(requests_per_second=5, now=timezone.now())
-        assert Account.objects.get(account_id=1).is_listed is False
-        assert 1 in queries.known_account_ids()
+        assert set(Account.objects.filter(is_listed=False).values_list("account_id", flat=True)) == {1, 2}
+        assert set(queries.known_account_ids()) == {2, *range(FIRST, FIRST + 6)}
 
     def test_a_broker_that_is_down_is_said_and_empties_nothing(self, simulator: SimulatorProcess) -> None:
         refresh(requests_per_second=100, now=timezone.now())

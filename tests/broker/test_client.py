@@ -1,7 +1,6 @@
 """The client against a scripted transport: what it sends, and what it makes of every kind of answer."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -206,7 +205,7 @@ class TestWhenNothingComesBack:
             await asyncio.sleep(60)
             raise AssertionError("not reached")
 
-        with pytest.raises(OutcomeUnknown, match="no answer within 0.05 s"):
+        with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.05 s"):
             call(handler, cancel_one, timeouts=Timeouts(total=0.05))
 
     def test_the_key_is_in_no_error(self) -> None:

@@ -41,6 +41,10 @@ class TestMatches:
     def test_every_field_that_is_set_must_match(self, values: dict, expected: bool) -> None:
         assert OrderFilter(**values).matches(TSLA) is expected
 
+    @pytest.mark.parametrize(("asked", "listed"), [("AT_CLOSE", "AT_THE_CLOSE"), ("AT_THE_OPENING", "AT_OPEN")])
+    def test_a_time_in_force_matches_under_its_old_and_its_new_name(self, asked: str, listed: str) -> None:
+        assert OrderFilter(time_in_force=(asked,)).matches(Order(id="1", time_in_force=listed))
+
     def test_a_multi_leg_order_matches_by_its_legs(self) -> None:
         order = Order(id="1", legs=[{"symbol": "TSLA"}, {"symbol": "AAPL"}])
         assert OrderFilter(instruments=("AAPL",)).matches(order)

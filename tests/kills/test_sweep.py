@@ -79,7 +79,7 @@ class TestWhatGoesOut:
         order = open_orders(simulator, FIRST)[0]
         killed = kill(account=FIRST, order_id=order["id"])
         assert (killed.state, outcomes(killed)) == (State.FLAT, {"canceled"})
-        assert [request["call"] for request in simulator.control.log()][0] == "cancel_one"
+        assert next(request["call"] for request in simulator.control.log()) == "cancel_one"
         [row] = the_sweep(killed).orders.all()
         assert (row.order_id, row.client_order_id) == (order["id"], order["client_order_id"])
         check_agreement(simulator)

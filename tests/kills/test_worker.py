@@ -27,7 +27,7 @@ def simulator(make_simulator: Callable[..., SimulatorProcess]) -> SimulatorProce
 
 
 @pytest.fixture
-def watchdog(transactional_db: None) -> Iterator[subprocess.Popen[bytes]]:
+def watchdog(transactional_db: None, simulator: SimulatorProcess) -> Iterator[subprocess.Popen[bytes]]:
     process = start([sys.executable, "manage.py", "watchdog"], {"DATABASE_URL": database_url()})
     yield process
     end(process)
