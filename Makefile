@@ -37,4 +37,4 @@ pins:
 	@touch $@
 
 clean:
-	rm -rf .venv .run staticfiles
+	rm -rf .venv .run

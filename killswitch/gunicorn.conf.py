@@ -17,3 +17,9 @@ def on_starting(server: object) -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
     django.setup()
+
+
+def post_worker_init(worker: object) -> None:
+    from killswitch.kills.operations import warm_doorbell
+
+    warm_doorbell()

@@ -31,13 +31,14 @@ class Demo:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         outside = {name: value for name, value in os.environ.items() if not name.startswith("CLEAR_STREET")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "killswitch.demo"],
-            cwd=ROOT,
-            env={**outside, "DEMO_FOLDER": str(folder)},
-            stdout=(folder / "out").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with (folder / "out").open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "killswitch.demo"],
+                cwd=ROOT,
+                env={**outside, "DEMO_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "killswitch.settings"},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
         told = folder / "demo.json"
         wait_for(lambda: told.exists() or self.process.poll() is not None, "demo.json", 90)
         assert self.process.poll() is None, (folder / "out").read_text()

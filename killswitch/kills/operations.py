@@ -112,6 +112,19 @@ def _ring(kill_id: uuid.UUID) -> None:
     )
 
 
+def warm_doorbell() -> None:
+    """Connect to the queue in the background, so that the first press of a process does not have to."""
+    _bell.submit(_connect)
+
+
+def _connect() -> None:
+    try:
+        with app.producer_or_acquire() as producer:
+            producer.connection.ensure_connection(max_retries=1)
+    except Exception as error:
+        logger.warning("the queue does not answer (%s): the watchdog will carry out kills", type(error).__name__)
+
+
 def record_refusal(*, actor: Actor, why: str, asked: dict[str, list[str]], now: datetime) -> None:
     """Write that a kill was asked for and refused, with what was asked."""
     who = actor.name or "Somebody who is not logged in"

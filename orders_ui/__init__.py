@@ -1,0 +1,1 @@
+"""The pages. No rule of the business lives here."""

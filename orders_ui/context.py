@@ -1,0 +1,69 @@
+"""What every page shows: who is logged in, what they may do, which broker this is, and which kills run."""
+
+from functools import cached_property
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from killswitch.access import roles
+from killswitch.kills.models import Kill
+from killswitch.kills.queries import running_kills
+
+PRODUCTION_HOST = "api.clearstreet.com"
+
+
+class Page:
+    """Asked for by templates, so that a page that does not need it pays for nothing."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._user = request.user
+
+    @cached_property
+    def role(self) -> str:
+        return roles.role_of(self._user) if isinstance(self._user, User) else ""
+
+    @cached_property
+    def may_see(self) -> bool:
+        return roles.may_see(self._user)
+
+    @cached_property
+    def may_kill(self) -> bool:
+        return roles.may_kill(self._user)
+
+    @cached_property
+    def may_read_trail(self) -> bool:
+        return roles.may_read_trail(self._user)
+
+    @cached_property
+    def may_manage_users(self) -> bool:
+        return roles.may_manage_users(self._user)
+
+    @cached_property
+    def running_kills(self) -> list[Kill]:
+        return list(running_kills()) if self.may_see else []
+
+    @property
+    def broker_host(self) -> str:
+        return urlsplit(settings.CLEAR_STREET_BASE_URL).netloc.rpartition("@")[2]
+
+    @property
+    def environment(self) -> str:
+        """One word for the place that a kill would reach."""
+        host = urlsplit(settings.CLEAR_STREET_BASE_URL).hostname or ""
+        if _is_loopback(host):
+            return "SIMULATOR"
+        return "PRODUCTION" if host == PRODUCTION_HOST else host
+
+
+def page(request: HttpRequest) -> dict[str, object]:
+    return {"page": Page(request)} if hasattr(request, "user") else {}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

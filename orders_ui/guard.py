@@ -1,0 +1,61 @@
+"""Who gets which page, and what those see who do not."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django_htmx.http import HttpResponseClientRefresh
+
+from killswitch.access.operations import record_denial
+from killswitch.access.roles import actor_of
+
+View = Callable[..., HttpResponse]
+Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
+
+SECRET_FIELDS = ("csrfmiddlewaretoken",)
+
+
+def needs(allowed: Allowed, what: str, *, role: str = "") -> Callable[[View], View]:
+    """Show a view only to those who are `allowed`; `what` completes "… may not"."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if allowed(request.user):
+                return view(request, *args, **kwargs)
+            return refuse(request, what, role)
+
+        return guarded
+
+    return decorate
+
+
+def refuse(request: HttpRequest, what: str, role: str) -> HttpResponse:
+    """Answer 403 and record it. A page that polls is loaded afresh instead, so that it stops polling."""
+    if request.method == "GET" and request.headers.get("HX-Request"):
+        return HttpResponseClientRefresh()
+    record_denial(actor=actor_of(request), what=what, data=asked_for(request))
+    context = {"what": what, "wanted_role": role, "not_sent": request.method == "POST"}
+    return render(request, "403.html", context, status=403)
+
+
+def posted(request: HttpRequest) -> dict[str, list[str]]:
+    """Return the fields of a posted form, an unexpected file as one of them."""
+    fields = {name: [str(value) for value in values] for name, values in request.POST.lists()}
+    files = {name: ["(a file)"] for name in request.FILES}
+    return {name: values for name, values in (fields | files).items() if name not in SECRET_FIELDS}
+
+
+def asked_for(request: HttpRequest) -> dict[str, Any]:
+    """Say what a request wanted, short enough for the record. Forms other than a kill's may hold a password."""
+    asked: dict[str, Any] = {"method": request.method, "path": request.path[:200]}
+    match = request.resolver_match
+    if request.method == "POST" and match is not None and match.url_name == "kills":
+        asked["fields"] = {
+            name[:200]: [value[:200] for value in values[:20]] for name, values in list(posted(request).items())[:40]
+        }
+    return asked

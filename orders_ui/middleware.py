@@ -1,0 +1,59 @@
+"""Nothing without a log-in; and whoever pressed after the session had ended is told that nothing was sent."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase, HttpResponseRedirectBase
+from django.shortcuts import resolve_url
+from django.urls import reverse
+from django_htmx.http import HttpResponseClientRedirect
+
+from killswitch.access.operations import record_denial
+from killswitch.access.roles import actor_of
+from killswitch.kills.decision import DECISION_FIELDS
+
+from .guard import asked_for, posted
+
+AnyView = Callable[..., HttpResponseBase]
+
+LONGEST_ADDRESS = 2000
+
+
+class LogInFirst(LoginRequiredMiddleware):
+    def process_view(
+        self, request: HttpRequest, view_func: AnyView, view_args: object, view_kwargs: object
+    ) -> HttpResponseBase | None:
+        # Asked first: a page for everybody must not need the session, which may not be readable.
+        if not getattr(view_func, "login_required", True) or request.user.is_authenticated:
+            return None
+        return self._to_the_log_in(request, view_func)
+
+    def _to_the_log_in(self, request: HttpRequest, view_func: AnyView) -> HttpResponseRedirectBase:
+        query = {"next": _way_back(request)}
+        if request.method == "POST":
+            record_denial(actor=actor_of(request), what="send a form without a log-in", data=asked_for(request))
+            query["not_sent"] = "1"
+        address = f"{resolve_url(self.get_login_url(view_func))}?{urlencode(query)}"
+        if request.headers.get("HX-Request"):
+            return HttpResponseClientRedirect(address)
+        return HttpResponseRedirect(address)
+
+
+def _way_back(request: HttpRequest) -> str:
+    """Return the page to show after the log-in: for a kill that was not sent, its confirmation."""
+    if request.method == "POST":
+        match = request.resolver_match
+        return _confirmation(request) if match is not None and match.url_name == "kills" else request.path
+    shown = getattr(getattr(request, "htmx", None), "current_url_abs_path", None)
+    return shown or request.get_full_path()
+
+
+def _confirmation(request: HttpRequest) -> str:
+    fields = posted(request)
+    if not fields.keys() <= DECISION_FIELDS:
+        return reverse("desk")
+    carried = {name: values for name, values in fields.items() if name not in ("reason", "idempotency_key")}
+    address = f"{reverse('confirm')}?{urlencode(carried, doseq=True)}"
+    return address if len(address) <= LONGEST_ADDRESS else reverse("desk")

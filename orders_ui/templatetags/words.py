@@ -1,0 +1,154 @@
+"""Values as words and figures."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from killswitch.kills.filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE
+from killswitch.kills.models import Outcome, State
+
+from ..rows import age_words
+
+register = template.Library()
+
+KNOWN = {*SIDES, *ORDER_TYPES, *INSTRUMENT_TYPES, *STATUSES, *TIMES_IN_FORCE}
+SHORT = {
+    "GOOD_TILL_CANCEL": "GTC",
+    "GOOD_TILL_DATE": "GTD",
+    "IMMEDIATE_OR_CANCEL": "IOC",
+    "FILL_OR_KILL": "FOK",
+    "AT_THE_OPENING": "OPG",
+    "AT_THE_CLOSE": "CLS",
+}
+NOTHING = "–"
+
+
+@register.filter
+def wire(value: str | None) -> str:
+    """Turn a word of the wire into one for people; one that nobody knows stays as it came."""
+    if not value:
+        return NOTHING
+    return value.replace("_", " ") if value in KNOWN else value
+
+
+@register.filter
+def short(value: str | None) -> SafeString | str:
+    """Abbreviate a time in force, with the full words behind it."""
+    if value in SHORT:
+        return format_html('<abbr title="{}">{}</abbr>', value.replace("_", " "), SHORT[value])
+    return wire(value)
+
+
+@register.filter
+def figure(value: Decimal | int | None) -> str:
+    """Write a quantity or price exactly, with thousands set apart."""
+    if value is None:
+        return NOTHING
+    text = format(value, ",f") if isinstance(value, Decimal) else format(value, ",")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@register.filter
+def price(value: Decimal | None) -> str:
+    """Write a price with cents at least and every digit that it has."""
+    if value is None:
+        return NOTHING
+    text = figure(value)
+    cents = len(text.partition(".")[2])
+    return text if cents > 2 else format(value, ",.2f")
+
+
+@register.filter
+def dollars(value: Decimal | None) -> str:
+    return NOTHING if value is None else f"${value:,.2f}"
+
+
+@register.filter
+def unpriced(count: int) -> str:
+    return f"+ {count:,} without a price" if count else ""
+
+
+@register.filter
+def counted(count: int, noun: str) -> str:
+    """Write "1 order", "2,000 orders"."""
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
+@register.filter
+def age(value: datetime | None) -> SafeString | str:
+    """Say how old something is. The page's script keeps it counting between two polls."""
+    if value is None:
+        return "never"
+    seconds = max(0, int((timezone.now() - value).total_seconds()))
+    return format_html(
+        '<time datetime="{}" title="{}" data-age="{}">{}</time>', _iso(value), _full(value), seconds, age_words(value)
+    )
+
+
+@register.filter
+def utc(value: datetime | str | None) -> SafeString | str:
+    """Write a time to the second."""
+    if not isinstance(value, datetime):
+        return value or NOTHING
+    text = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', _iso(value), _full(value), text)
+
+
+@register.filter
+def utc_exact(value: datetime | None) -> SafeString | str:
+    """Write a time to the microsecond."""
+    if value is None:
+        return NOTHING
+    return format_html('<time datetime="{}">{}</time>', _iso(value), _digits(value))
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
+
+
+@register.filter
+def milliseconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f} ms"
+
+
+@register.filter
+def from_microseconds(value: int | None) -> str:
+    return NOTHING if value is None else f"{value / 1000:,.1f}"
+
+
+@register.filter
+def state(value: str) -> str:
+    return str(State(value).label) if value in State.values else value
+
+
+@register.filter
+def outcome(value: str) -> str:
+    return str(Outcome(value).label) if value in Outcome.values else value
+
+
+@register.simple_tag
+def user_name(user: Any) -> str:
+    return "" if isinstance(user, AnonymousUser) else str(user.get_username())
+
+
+def _iso(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _full(value: datetime) -> str:
+    return f"{_digits(value)} UTC"
+
+
+def _digits(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"

@@ -1,0 +1,25 @@
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LogoutView
+from django.urls import path, register_converter
+
+from .converters import NumberConverter
+from .views import account, audit, desk, errors, kills, users
+
+register_converter(NumberConverter, "number")
+
+urlpatterns = [
+    path("", desk.desk, name="desk"),
+    path("accounts/<number:account_id>/", account.account, name="account"),
+    path("kills/", kills.kills, name="kills"),
+    path("kills/new/", kills.confirm, name="confirm"),
+    path("kills/<uuid:kill_id>/", kills.kill, name="kill"),
+    path("kills/<uuid:kill_id>.json", kills.kill_json, name="kill_json"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/<number:entry_id>/", audit.entry, name="entry"),
+    path("users/", users.users, name="users"),
+    path("users/new/", users.new_user, name="new_user"),
+    path("users/<number:user_id>/", users.user, name="user"),
+    path("login/", users.LogIn.as_view(), name="login"),
+    path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
+    path("healthz", errors.healthz, name="healthz"),
+]

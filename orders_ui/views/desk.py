@@ -1,0 +1,14 @@
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from killswitch.access.roles import may_see
+
+from ..guard import needs
+from ..rows import desk_rows
+from ..shown import show
+
+
+@require_safe
+@needs(may_see, "see the desk")
+def desk(request: HttpRequest) -> HttpResponse:
+    return show(request, "desk.html", {"desk": desk_rows()}, part="_desk.html")

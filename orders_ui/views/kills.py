@@ -1,0 +1,101 @@
+import uuid
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from killswitch.access.roles import RISK_DESK, actor_of, may_kill, may_see
+from killswitch.book.queries import known_account_ids
+from killswitch.kills.decision import Decision, InvalidDecision, read_decision
+from killswitch.kills.models import Kill
+from killswitch.kills.operations import KeyReused, engage, record_refusal
+from killswitch.kills.queries import as_json, recent_kills
+
+from ..confirmation import Confirmation
+from ..guard import needs, posted
+from ..rows import KillView
+from ..shown import show
+
+KILLS_ON_A_PAGE = 50
+# More do not fit an address; the filter has no such limit.
+SELECTED_AT_MOST = 200
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def kills(request: HttpRequest) -> HttpResponse:
+    return press(request) if request.method == "POST" else all_kills(request)
+
+
+@needs(may_see, "see kills")
+def all_kills(request: HttpRequest) -> HttpResponse:
+    page = Paginator(recent_kills(), KILLS_ON_A_PAGE).get_page(request.GET.get("page"))
+    return show(request, "kills.html", {"kills": page})
+
+
+@needs(may_kill, "engage a kill", role=RISK_DESK)
+def press(request: HttpRequest) -> HttpResponse:
+    asked = posted(request)
+    try:
+        kill = _engage(request, asked)
+    except InvalidDecision as error:
+        return _not_sent(request, asked, error.errors)
+    except KeyReused as error:
+        return _not_sent(request, asked, {"idempotency_key": str(error)})
+    return _go_to(request, reverse("kill", args=[kill.id]))
+
+
+def _engage(request: HttpRequest, asked: dict[str, list[str]]) -> Kill:
+    if request.GET:
+        raise InvalidDecision(dict.fromkeys(request.GET, "stood in the address, where a kill reads nothing"))
+    decision = read_decision(asked)
+    known = known_account_ids() if decision.all_accounts else ()
+    return engage(decision=decision, known_account_ids=known, actor=actor_of(request), now=timezone.now())
+
+
+def _not_sent(request: HttpRequest, asked: dict[str, list[str]], errors: dict[str, str]) -> HttpResponse:
+    why = "; ".join(f"{name[:80]}: {words}" for name, words in list(errors.items())[:40])
+    record_refusal(actor=actor_of(request), why=why, asked=asked, now=timezone.now())
+    context = {"confirmation": Confirmation(asked, errors=errors), "not_sent": True}
+    return show(request, "confirm.html", context, status=400)
+
+
+def _go_to(request: HttpRequest, address: str) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        return HttpResponseClientRedirect(address)
+    return HttpResponseRedirect(address, status=303)
+
+
+@require_safe
+@needs(may_kill, "engage a kill", role=RISK_DESK)
+def confirm(request: HttpRequest) -> HttpResponse:
+    asked = dict(request.GET.lists())
+    try:
+        confirmation = Confirmation(asked, decision=_read(asked))
+    except InvalidDecision as error:
+        confirmation = Confirmation(asked, errors=error.errors)
+    return show(request, "confirm.html", {"confirmation": confirmation}, status=400 if confirmation.errors else 200)
+
+
+def _read(asked: dict[str, list[str]]) -> Decision:
+    if len(asked.get("order_id", ())) > SELECTED_AT_MOST:
+        raise InvalidDecision(
+            {"order_id": f"more than {SELECTED_AT_MOST} orders are selected: use the filter of the account instead"}
+        )
+    return read_decision(asked)
+
+
+@require_safe
+@needs(may_see, "see a kill")
+def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    found = get_object_or_404(Kill, pk=kill_id)
+    return show(request, "kill.html", {"kill": KillView(found)}, part="_kill.html")
+
+
+@require_safe
+@needs(may_see, "see a kill")
+def kill_json(request: HttpRequest, kill_id: uuid.UUID) -> JsonResponse:
+    return JsonResponse(as_json(get_object_or_404(Kill, pk=kill_id)), headers={"Cache-Control": "no-store"})

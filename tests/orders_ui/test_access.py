@@ -1,0 +1,201 @@
+"""Who gets which page."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from killswitch.access.roles import RISK_DESK
+from killswitch.audit.models import Entry, Kind
+from killswitch.audit.operations import Draft, append
+from killswitch.kills.models import Kill
+
+from .conftest import client_of
+
+KILL_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
+ROLES = ("risk desk", "compliance", "administrator", "no role")
+SEE = (200, 200, 200, 403)
+KILL = (200, 403, 403, 403)
+TRAIL = (403, 200, 403, 403)
+USERS = (403, 403, 200, 403)
+
+PAGES = {
+    "/": SEE,
+    "/accounts/1001/": SEE,
+    "/kills/": SEE,
+    f"/kills/{KILL_ID}/": SEE,
+    f"/kills/{KILL_ID}.json": SEE,
+    "/kills/new/?account=1001": KILL,
+    "/audit/": TRAIL,
+    "/audit/{entry}/": TRAIL,
+    "/users/": USERS,
+    "/users/new/": USERS,
+    "/users/{user}/": USERS,
+}
+
+
+@pytest.fixture
+def addresses(db: None) -> Callable[[str], str]:
+    now = timezone.now()
+    Kill.objects.create(
+        id=KILL_ID, idempotency_key=uuid.uuid4(), engaged_at=now, engaged_by_name="desk", scope="all orders"
+    )
+    append([Draft(kind=Kind.LOGGED_IN, at=now, sentence="somebody logged in")])
+    user = User.objects.create_user("other")
+    entry = Entry.objects.latest("id")
+    return lambda page: page.format(entry=entry.pk, user=user.pk)
+
+
+class TestPages:
+    @pytest.mark.parametrize(
+        ("page", "who", "status"), [(p, w, s) for p in PAGES for w, s in zip(ROLES, PAGES[p], strict=True)]
+    )
+    def test_open_to_those_with_the_right_and_nobody_else(
+        self, page: str, who: str, status: int, addresses: Callable[[str], str], clients: Callable[[str], Client]
+    ) -> None:
+        assert clients(who).get(addresses(page)).status_code == status
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_send_whoever_is_not_logged_in_to_the_log_in(
+        self, page: str, addresses: Callable[[str], str], clients: Callable[[str], Client]
+    ) -> None:
+        response = clients("nobody").get(addresses(page))
+        assert response.status_code == 302
+        assert response["Location"].startswith("/login/?next=")
+        assert "not_sent" not in response["Location"]
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_send_a_poll_without_a_session_to_the_log_in_instead_of_swapping_it_in(
+        self, page: str, addresses: Callable[[str], str], clients: Callable[[str], Client]
+    ) -> None:
+        headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/kills/"}
+        response = clients("nobody").get(addresses(page), headers=headers)
+        assert response["HX-Redirect"] == "/login/?next=%2Fkills%2F"
+        assert response.content == b""
+
+    def test_record_a_refusal(self, clients: Callable[[str], Client]) -> None:
+        clients("risk desk").get("/audit/")
+        entry = Entry.objects.get(kind=Kind.DENIED)
+        assert entry.sentence == "risk-desk may not read the audit trail"
+        assert entry.data == {"method": "GET", "path": "/audit/"}
+
+    def test_load_a_polling_page_afresh_once_the_right_is_gone(self, clients: Callable[[str], Client]) -> None:
+        response = clients("no role").get("/", headers={"HX-Request": "true"})
+        assert response["HX-Refresh"] == "true"
+        assert not Entry.objects.filter(kind=Kind.DENIED).exists()
+
+    def test_tell_a_user_without_a_role_to_ask_an_administrator(self, clients: Callable[[str], Client]) -> None:
+        response = clients("no role").get("/")
+        assert b"Ask an administrator" in response.content
+
+    def test_keep_a_superuser_from_killing(self, db: None) -> None:
+        client = Client()
+        client.force_login(User.objects.create_superuser("root", password="x"))
+        assert client.post("/kills/", {"account": "1001"}).status_code == 403
+        assert not Kill.objects.exists()
+
+    def test_are_not_kept_by_the_browser(self, desk_client: Client) -> None:
+        assert desk_client.get("/")["Cache-Control"] == "no-store"
+
+    @pytest.mark.parametrize("address", ["/accounts/99999999999999999999/", "/accounts/0/", f"/kills/{uuid.uuid4()}/"])
+    def test_are_not_found_where_there_is_nothing(self, address: str, desk_client: Client) -> None:
+        assert desk_client.get(address).status_code == 404
+
+    @pytest.mark.parametrize("method", ["put", "delete", "patch"])
+    def test_take_no_other_method(self, method: str, desk_client: Client) -> None:
+        assert getattr(desk_client, method)("/kills/").status_code == 405
+
+    @pytest.mark.parametrize("page", ["/", "/accounts/1001/", "/kills/new/?account=1001", "/kills/", "/login/"])
+    def test_have_no_inline_script_or_style(self, page: str, desk_client: Client) -> None:
+        text = (desk_client if page != "/login/" else Client()).get(page).content.decode()
+        assert " style=" not in text
+        assert "<style" not in text
+        assert " onclick=" not in text
+        assert all("src=" in tag for tag in text.split("<script")[1:])
+
+    @pytest.mark.parametrize(("who", "shown"), [("compliance", False), ("administrator", False), ("risk desk", True)])
+    def test_show_kill_controls_only_to_those_who_may_kill(
+        self, who: str, shown: bool, clients: Callable[[str], Client], fill: Callable[..., None]
+    ) -> None:
+        from .conftest import order
+
+        fill(order(1))
+        client = clients(who)
+        assert (b"KILL" in client.get("/").content) is shown
+        assert (b"/kills/new/" in client.get("/accounts/1001/").content) is shown
+
+
+class TestNavigation:
+    @pytest.mark.parametrize(
+        ("who", "shown"),
+        [
+            ("risk desk", ["Desk", "Kills"]),
+            ("compliance", ["Desk", "Kills", "Audit trail"]),
+            ("administrator", ["Desk", "Kills", "Users"]),
+        ],
+    )
+    def test_names_what_the_role_may_open(self, who: str, shown: list[str], clients: Callable[[str], Client]) -> None:
+        nav = clients(who).get("/kills/").content.decode().split("<nav")[1].split("</nav>")[0]
+        assert [name for name in ("Desk", "Kills", "Audit trail", "Users") if f">{name}</a>" in nav] == shown
+
+    @pytest.mark.parametrize(
+        ("address", "word"),
+        [
+            ("http://127.0.0.1:7001", "SIMULATOR"),
+            ("http://[::1]:7001", "SIMULATOR"),
+            ("http://localhost", "SIMULATOR"),
+            ("https://api.clearstreet.com", "PRODUCTION"),
+            ("https://api.clearstreet.com.example", "api.clearstreet.com.example"),
+        ],
+    )
+    def test_says_which_broker_a_kill_reaches(self, address: str, word: str, desk_client: Client, settings) -> None:  # type: ignore[no-untyped-def]
+        settings.CLEAR_STREET_BASE_URL = address
+        assert f"<strong>{word}</strong>" in desk_client.get("/kills/").content.decode()
+
+    def test_shows_running_kills_on_every_page(self, desk_client: Client) -> None:
+        kill = Kill.objects.create(
+            idempotency_key=uuid.uuid4(), engaged_at=timezone.now(), engaged_by_name="x", scope="all <b> orders"
+        )
+        for page in ("/", "/kills/", "/accounts/1001/", "/kills/new/?account=1001"):
+            text = desk_client.get(page).content.decode()
+            assert "KILL RUNNING" in text
+            assert "all &lt;b&gt; orders" in text
+        Kill.objects.filter(pk=kill.pk).update(ended_at=timezone.now(), state="flat")
+        assert "KILL RUNNING" not in desk_client.get("/").content.decode()
+
+
+class TestLogIn:
+    def test_lets_in_and_goes_where_one_wanted_to_go(self, db: None) -> None:
+        client_of("desk", RISK_DESK)
+        form = {"username": "desk", "password": "correct horse battery", "next": "/kills/"}
+        response = Client().post("/login/?next=/kills/", form)
+        assert response["Location"] == "/kills/"
+        assert Entry.objects.filter(kind=Kind.LOGGED_IN).exists()
+
+    def test_goes_nowhere_else(self, db: None) -> None:
+        client_of("desk", RISK_DESK)
+        form = {"username": "desk", "password": "correct horse battery", "next": "https://evil.example/"}
+        assert Client().post("/login/", form)["Location"] == "/"
+
+    def test_says_loudly_that_nothing_was_sent(self, db: None) -> None:
+        assert b"NOT SENT: you were logged out" in Client().get("/login/?not_sent=1").content
+        assert b"NOT SENT" not in Client().get("/login/").content
+
+    def test_ends_by_post_only(self, desk_client: Client) -> None:
+        assert desk_client.get("/logout/").status_code == 405
+        assert desk_client.post("/logout/")["Location"] == "/login/"
+        assert desk_client.get("/").status_code == 302
+
+
+class TestHealth:
+    def test_answers_without_a_log_in(self, db: None) -> None:
+        response = Client().get("/healthz")
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+    def test_says_when_the_database_does_not_answer(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("orders_ui.views.errors.database_answers", lambda: False)
+        response = Client().get("/healthz")
+        assert (response.status_code, response.json()) == (503, {"status": "database does not answer"})

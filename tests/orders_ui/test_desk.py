@@ -1,0 +1,201 @@
+"""The desk and one account."""
+
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from killswitch.book.models import Account, AccountList
+from killswitch.kills.decision import read_decision
+from killswitch.kills.operations import engage
+
+from .conftest import Fill, order
+
+HTMX = {"HX-Request": "true"}
+Actor = engage.__annotations__["actor"]
+
+
+def text_of(client: Client, address: str, **options: object) -> str:
+    return " ".join(client.get(address, **options).content.decode().split())  # type: ignore[arg-type]
+
+
+class TestDesk:
+    def test_shows_every_account_and_the_sums(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), order(2, side="SELL_SHORT"), account_id=1001)
+        fill(order(3, limit_price=None), account_id=1002)
+        text = text_of(desk_client, "/")
+        assert 'href="/accounts/1001/"' in text
+        assert 'href="/accounts/1002/"' in text
+        assert "<dt>Open orders</dt><dd>3</dd>" in text
+        assert "<dt>Buys</dt><dd>2</dd>" in text
+        assert "<dt>Sells</dt><dd>1</dd>" in text
+        assert "$2,100.00 <small>+ 1 without a price</small>" in text
+        assert 'href="/kills/new/?account=1001"' in text
+        assert 'href="/kills/new/?all_accounts=on"' in text
+
+    def test_shows_that_a_list_is_incomplete_or_failed(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), whole=False)
+        text = text_of(desk_client, "/")
+        assert "incomplete" in text
+        assert "last try failed" in text
+
+    def test_shows_the_running_kill_of_an_account(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), account_id=1001)
+        fill(order(2), account_id=1002)
+        decision = read_decision({"account": ["1001"]})
+        kill = engage(decision=decision, known_account_ids=(), actor=Actor(), now=timezone.now())
+        assert desk_client.get("/").context["desk"].rows[0].kill_id == kill.id
+        assert desk_client.get("/").context["desk"].rows[1].kill_id is None
+
+    def test_gives_a_poll_only_the_part(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1))
+        text = text_of(desk_client, "/", headers=HTMX)
+        assert "<html" not in text
+        assert 'href="/accounts/1001/"' in text
+        assert 'id="banner" hx-swap-oob="true"' in text
+
+    def test_says_that_it_asks_for_the_first_time(self, desk_client: Client) -> None:
+        assert "for the first time" in text_of(desk_client, "/")
+
+    def test_says_why_there_are_no_accounts(self, desk_client: Client) -> None:
+        AccountList.objects.create(id=1, error="the key was <refused>")
+        text = text_of(desk_client, "/")
+        assert "the key was &lt;refused&gt;" in text
+        assert "KILL ALL" in text
+
+    def test_shows_names_of_the_broker_as_text(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1))
+        Account.objects.update(short_name="<script>x</script>", status="<i>")
+        text = text_of(desk_client, "/")
+        assert "<script>x" not in text
+        assert "&lt;script&gt;x" in text
+        assert "&lt;i&gt;" in text
+
+
+class TestAccount:
+    @pytest.mark.parametrize(
+        ("query", "ids"),
+        [
+            ("", [1, 2, 3]),
+            ("side=SELL", [2]),
+            ("side=sell", [2]),
+            ("order_type=STOP", [3]),
+            ("instruments=tsla", [2]),
+            ("instruments=TSLA,AAPL", [1, 2, 3]),
+            ("instrument_type=OPTION", [3]),
+            ("status=NEW", [1]),
+            ("status=QUEUED&status=NEW", [1, 2]),
+            ("status=QUEUED,NEW", [1, 2]),
+            ("time_in_force=GOOD_TILL_CANCEL", [2]),
+            ("client_order_id_prefix=beta-", [3]),
+            ("side=BUY&status=NEW", [1]),
+            ("order_id=order-2", [2]),
+        ],
+    )
+    def test_lists_what_matches_the_filter(self, query: str, ids: list[int], desk_client: Client, fill: Fill) -> None:
+        fill(
+            order(1),
+            order(2, side="SELL", symbol="TSLA", status="QUEUED", time_in_force="GOOD_TILL_CANCEL"),
+            order(3, order_type="STOP", instrument_type="OPTION", client_order_id="beta-3", status="PENDING_TRIGGER"),
+        )
+        book = desk_client.get(f"/accounts/1001/?{query}").context["book"]
+        assert sorted(row.order.id for row in book.rows) == [f"order-{number}" for number in ids]
+
+    @pytest.mark.parametrize(
+        "query", ["side=X", "status=OPEN", "side=BUY&side=SELL", "sied=BUY", "instrument_type=OTHER"]
+    )
+    def test_lists_nothing_by_a_filter_that_is_not_understood(
+        self, query: str, desk_client: Client, fill: Fill
+    ) -> None:
+        fill(order(1))
+        response = desk_client.get(f"/accounts/1001/?{query}")
+        text = response.content.decode()
+        assert response.status_code == 400
+        assert 'class="error"' in text
+        assert "algo-1" not in text
+        assert "/kills/new/" not in text
+
+    def test_keeps_an_odd_value_visible_in_its_field(self, desk_client: Client) -> None:
+        assert '<option value="SELLL" selected>' in text_of(desk_client, "/accounts/1001/?side=SELLL")
+
+    def test_offers_to_cancel_what_matches(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), order(2), order(3, side="SELL"))
+        text = text_of(desk_client, "/accounts/1001/?side=BUY&instruments=AAPL,MSFT")
+        assert "Cancel the 2 that match<" in text
+        assert 'href="/kills/new/?account=1001&amp;side=BUY&amp;instruments=AAPL%2CMSFT"' in text
+
+    def test_offers_it_with_an_old_list(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), seconds=40)
+        text = text_of(desk_client, "/accounts/1001/")
+        assert "Cancel everything that matches (list is 4" in text
+        assert "could not be fetched afresh" in text
+        assert "algo-1" in text
+
+    def test_offers_it_with_an_incomplete_list(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), whole=False)
+        assert "incomplete" in desk_client.get("/accounts/1001/").context["book"].kill_words
+
+    def test_offers_it_without_any_list(self, desk_client: Client) -> None:
+        text = text_of(desk_client, "/accounts/777/")
+        assert "Cancel everything that matches (there is no list yet)" in text
+        assert 'href="/kills/new/?account=777"' in text
+
+    def test_shows_what_nobody_knows_as_it_came(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1, side="CROSS_<b>", status="NEW_WORD", order_type="PEGGED_X", time_in_force="GOOD_TILL_DUSK"))
+        text = text_of(desk_client, "/accounts/1001/")
+        for word in ("CROSS_&lt;b&gt;", "NEW_WORD", "PEGGED_X", "GOOD_TILL_DUSK"):
+            assert word in text
+
+    def test_shows_each_field_of_an_order(self, desk_client: Client, fill: Fill) -> None:
+        fill(
+            order(
+                1,
+                side="SELL_SHORT",
+                order_type="STOP_LIMIT",
+                leaves_quantity=Decimal("0.5"),
+                quantity=Decimal("1200"),
+                limit_price=Decimal("10.1234"),
+                venue="XNAS",
+                time_in_force="GOOD_TILL_CANCEL",
+                status="QUEUED",
+                queue_state="AWAITING_RELEASE",
+                releases_at="2026-11-23T14:30:00.000000000Z",
+            )
+        )
+        text = text_of(desk_client, "/accounts/1001/")
+        for words in (
+            'class="side sell">SELL SHORT<',
+            'title="A stop protects a position"',
+            "<strong>0.5</strong> / 1,200",
+            ">10.1234<",
+            "$5.06",
+            ">GTC</abbr>",
+            "awaiting release <time",
+            "2026-11-23 14:30:00",
+            "XNAS",
+        ):
+            assert words in text
+
+    def test_shows_the_legs_of_a_multi_leg_order(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1, symbol=None, legs=[{"symbol": "AAPL C200", "side": "BUY"}, {"symbol": "AAPL C210"}]))
+        text = text_of(desk_client, "/accounts/1001/")
+        assert 'title="BUY AAPL C200, AAPL C210">2 legs<' in text
+
+    def test_shows_the_first_500_and_says_so(self, desk_client: Client, fill: Fill) -> None:
+        fill(*(order(number) for number in range(501)))
+        response = desk_client.get("/accounts/1001/")
+        assert response.content.count(b'name="order_id"') == 500
+        assert b"500 of 501 shown; the filter and the kill cover all" in response.content
+        assert b"Cancel the 501 that match" in response.content
+
+    def test_quotes_an_order_id_in_its_address(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1, id="a/b&c d"))
+        assert "order_id=a%2Fb%26c%20d" in text_of(desk_client, "/accounts/1001/")
+
+    def test_gives_a_poll_only_the_part(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1))
+        text = text_of(desk_client, "/accounts/1001/?side=BUY", headers=HTMX)
+        assert "<html" not in text
+        assert "algo-1" in text
+        assert 'hx-get="/accounts/1001/?side=BUY"' in text

@@ -1,0 +1,269 @@
+"""POST /kills/ and the page before it."""
+
+import html
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from killswitch.access.roles import RISK_DESK
+from killswitch.audit.models import Entry, Kind
+from killswitch.kills.models import Kill
+
+from .conftest import Fill, client_of, order
+
+BAD_FIELDS = {
+    "account": {"account": "abc"},
+    "side": {"side": "SELLL"},
+    "order_type": {"order_type": "MARKETT"},
+    "instrument_type": {"instrument_type": "OTHER"},
+    "instruments": {"instruments": "A" * 201},
+    "status": {"status": "OPEN"},
+    "time_in_force": {"time_in_force": "FOREVER"},
+    "client_order_id_prefix": {"client_order_id_prefix": "a\tb"},
+    "order_id": {"order_id": "x" * 201},
+    "reason": {"reason": "x" * 10_001},
+    "idempotency_key": {"idempotency_key": "not-a-uuid"},
+    "all_accounts": {"all_accounts": "on"},
+    "sied": {"sied": "SELL"},
+}
+HTMX = {"HX-Request": "true"}
+
+
+def press(client: Client, **fields: Any) -> Any:
+    return client.post("/kills/", {"account": "1001", "idempotency_key": str(uuid.uuid4()), **fields})
+
+
+class TestPress:
+    def test_engages_and_goes_to_the_kill(self, desk_client: Client) -> None:
+        response = press(desk_client, side="sell", instruments="aapl,TSLA", reason="runaway")
+        kill = Kill.objects.get()
+        assert (response.status_code, response["Location"]) == (303, f"/kills/{kill.id}/")
+        assert kill.filter_data == {"side": "SELL", "instruments": ["AAPL", "TSLA"]}
+        assert (kill.reason, kill.engaged_by_name) == ("runaway", "desk")
+        assert list(kill.sweeps.values_list("account_id", flat=True)) == [1001]
+        assert Entry.objects.get(kind=Kind.KILL_ENGAGED).kill_id == kill.id
+
+    def test_takes_several_accounts(self, desk_client: Client) -> None:
+        press(desk_client, account=["1001", "1002"])
+        assert set(Kill.objects.get().sweeps.values_list("account_id", flat=True)) == {1001, 1002}
+
+    def test_sweeps_every_known_account_for_all_accounts(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), account_id=1001)
+        fill(account_id=1002)
+        desk_client.post("/kills/", {"all_accounts": "on", "idempotency_key": str(uuid.uuid4())})
+        kill = Kill.objects.get()
+        assert kill.all_accounts
+        assert set(kill.sweeps.values_list("account_id", flat=True)) == {1001, 1002}
+
+    def test_tells_htmx_where_to_go(self, desk_client: Client) -> None:
+        response = desk_client.post("/kills/", {"account": "1001"}, headers=HTMX)
+        assert response.status_code == 200
+        assert response["HX-Redirect"] == f"/kills/{Kill.objects.get().id}/"
+
+    @pytest.mark.parametrize("name", BAD_FIELDS)
+    def test_refuses_a_bad_field_beside_it_and_engages_nothing(self, name: str, desk_client: Client) -> None:
+        response = press(desk_client, **{"side": "BUY", **BAD_FIELDS[name]})
+        assert response.status_code == 400
+        assert "NOT SENT" in response.content.decode()
+        assert list(response.context["confirmation"].errors) == [name]
+        assert html.escape(response.context["confirmation"].errors[name]) in response.content.decode()
+        assert not Kill.objects.exists()
+        entry = Entry.objects.get(kind=Kind.KILL_REFUSED)
+        assert entry.actor_name == "desk"
+        assert name in entry.data
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("side", ["BUY", "SELL"]),
+            ("order_type", ["LIMIT", "STOP"]),
+            ("instrument_type", ["OPTION", "COMMON_STOCK"]),
+            ("client_order_id_prefix", ["a", "b"]),
+            ("reason", ["a", "b"]),
+        ],
+    )
+    def test_refuses_a_second_value_where_one_is_allowed(
+        self, name: str, values: list[str], desk_client: Client
+    ) -> None:
+        response = press(desk_client, **{name: values})
+        assert response.status_code == 400
+        assert response.context["confirmation"].errors[name] == "was given more than once"
+        assert not Kill.objects.exists()
+
+    def test_refuses_a_kill_of_nothing(self, desk_client: Client) -> None:
+        response = desk_client.post("/kills/", {})
+        assert response.status_code == 400
+        assert "say which accounts" in response.content.decode()
+
+    def test_reads_nothing_from_the_address(self, desk_client: Client) -> None:
+        response = desk_client.post("/kills/?side=SELL", {"account": "1001"})
+        assert response.status_code == 400
+        assert not Kill.objects.exists()
+
+    def test_takes_no_file_for_a_field(self, desk_client: Client) -> None:
+        from django.core.files.uploadedfile import SimpleUploadedFile
+
+        response = desk_client.post("/kills/", {"account": "1001", "side": SimpleUploadedFile("side", b"SELL")})
+        assert response.status_code == 400
+        assert not Kill.objects.exists()
+
+    def test_keeps_what_was_given_when_it_refuses(self, desk_client: Client) -> None:
+        text = press(desk_client, side="SELLL", instruments="AAPL", reason="runaway").content.decode()
+        for value in ("1001", "SELLL", "AAPL", "runaway"):
+            assert f'value="{value}"' in text
+
+    def test_gives_no_button_where_a_field_is_unknown(self, desk_client: Client) -> None:
+        text = press(desk_client, sied="SELL").content.decode()
+        assert 'name="sied" value="SELL"' in text
+        assert 'type="submit">KILL' not in text
+
+    def test_is_one_kill_when_pressed_twice(self, desk_client: Client) -> None:
+        key = str(uuid.uuid4())
+        first, second = press(desk_client, idempotency_key=key), press(desk_client, idempotency_key=key)
+        assert first["Location"] == second["Location"]
+        assert Kill.objects.count() == 1
+
+    def test_refuses_a_key_that_belongs_to_another_kill_and_gives_a_new_one(self, desk_client: Client) -> None:
+        key = str(uuid.uuid4())
+        press(desk_client, idempotency_key=key)
+        response = press(desk_client, idempotency_key=key, side="SELL")
+        assert response.status_code == 400
+        assert "NOT SENT" in response.content.decode()
+        assert key not in response.content.decode()
+        assert Kill.objects.count() == 1
+        assert Entry.objects.filter(kind=Kind.KILL_REFUSED).count() == 1
+
+    @pytest.mark.parametrize("who", ["compliance", "administrator", "no role"])
+    def test_is_refused_without_the_right(self, who: str, clients: Callable[[str], Client]) -> None:
+        response = press(clients(who), reason="let me")
+        assert response.status_code == 403
+        assert "NOT SENT" in response.content.decode()
+        assert not Kill.objects.exists()
+        entry = Entry.objects.get(kind=Kind.DENIED)
+        assert entry.sentence.endswith("may not engage a kill")
+        assert entry.data["fields"]["reason"] == ["let me"]
+
+    def test_names_the_role_that_it_takes(self, compliance_client: Client) -> None:
+        assert "<strong>risk desk</strong>" in press(compliance_client).content.decode()
+
+    def test_shows_a_reason_as_text(self, desk_client: Client) -> None:
+        text = press(desk_client, side="X", reason="<script>alert(1)</script>").content.decode()
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert" in text
+
+
+class TestPressWithoutToken:
+    def test_says_that_nothing_was_sent(self, db: None) -> None:
+        client = client_of("desk", RISK_DESK, enforce_csrf_checks=True)
+        response = press(client)
+        assert response.status_code == 403
+        assert "NOT SENT" in response.content.decode()
+        assert not Kill.objects.exists()
+        entry = Entry.objects.get(kind=Kind.DENIED)
+        assert (entry.actor_name, entry.data["fields"]["account"]) == ("desk", ["1001"])
+
+    def test_goes_through_with_the_token_of_the_page(self, db: None) -> None:
+        client = client_of("desk", RISK_DESK, enforce_csrf_checks=True)
+        text = client.get("/kills/new/?account=1001").content.decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', text)
+        assert token
+        assert press(client, csrfmiddlewaretoken=token[1]).status_code == 303
+
+    def test_goes_through_with_the_header_that_htmx_sends(self, db: None) -> None:
+        client = client_of("desk", RISK_DESK, enforce_csrf_checks=True)
+        token = re.search(r"\"x-csrftoken\": \"(\w+)\"", client.get("/").content.decode())
+        assert token
+        headers = {**HTMX, "X-CSRFToken": token[1]}
+        assert "HX-Redirect" in client.post("/kills/", {"account": "1001"}, headers=headers)
+
+
+class TestPressWithoutLogIn:
+    def test_goes_to_a_log_in_that_says_so_and_leads_back_to_the_confirmation(self, db: None) -> None:
+        response = press(Client(), side="SELL", reason="r")
+        address = urlsplit(response["Location"])
+        query = parse_qs(address.query)
+        assert (response.status_code, address.path, query["not_sent"]) == (302, "/login/", ["1"])
+        assert query["next"] == ["/kills/new/?account=1001&side=SELL"]
+        assert not Kill.objects.exists()
+        assert Entry.objects.get(kind=Kind.DENIED).data["fields"]["side"] == ["SELL"]
+
+    def test_redirects_the_whole_page_of_htmx(self, db: None) -> None:
+        response = Client().post("/kills/", {"account": "1001"}, headers=HTMX)
+        assert response["HX-Redirect"].startswith("/login/?")
+        assert "not_sent=1" in response["HX-Redirect"]
+
+    def test_leads_to_the_desk_where_the_form_is_odd(self, db: None) -> None:
+        response = press(Client(), sied="SELL")
+        assert parse_qs(urlsplit(response["Location"]).query)["next"] == ["/"]
+
+    def test_never_records_a_password(self, db: None) -> None:
+        Client().post("/users/new/", {"name": "x", "password": "hunter2hunter2"})
+        assert "hunter2" not in str(Entry.objects.get(kind=Kind.DENIED).data)
+
+
+class TestConfirmation:
+    def test_says_what_will_happen(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), order(2, order_type="STOP", limit_price=None), order(3, side="SELL"), seconds=4)
+        text = desk_client.get("/kills/new/?account=1001&side=BUY").content.decode()
+        assert "<h1>Cancel all BUY orders on account 1001</h1>" in text
+        assert "<strong>2 open orders</strong>" in text
+        assert "$1,050.00" in text
+        assert "+ 1 without a price" in text
+        assert "1 of them protects a position (stop)" in text
+        assert re.search(r"The list is <time [^>]+>\d s</time> old", text)
+
+    def test_counts_over_all_accounts(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), order(2), account_id=1001)
+        fill(order(3), account_id=1002)
+        fill(account_id=1003)
+        text = " ".join(desk_client.get("/kills/new/?all_accounts=on").content.decode().split())
+        assert "<strong>3 open orders</strong> match in the book, on 2 of 3 accounts" in text
+        assert "KILL ALL</button>" in text
+
+    def test_says_what_it_does_not_know(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), account_id=1001, whole=False)
+        text = desk_client.get("/kills/new/?account=1001&account=1002").content.decode()
+        assert "1 account never listed" in text
+        assert "1 list incomplete" in text
+
+    def test_carries_every_parameter_into_the_form(self, desk_client: Client) -> None:
+        query = (
+            "account=1001&side=BUY&order_type=LIMIT&instrument_type=OPTION&instruments=AAPL,TSLA&status=NEW"
+            "&status=QUEUED&time_in_force=DAY&client_order_id_prefix=algo&order_id=a&order_id=b"
+        )
+        text = desk_client.get(f"/kills/new/?{query}").content.decode()
+        fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text.split('class="confirm"')[1])
+        asked = {}
+        for name, value in fields:
+            asked.setdefault(name, []).append(html.unescape(value))
+        asked.pop("csrfmiddlewaretoken")
+        uuid.UUID(asked.pop("idempotency_key")[0])
+        assert asked == parse_qs(query)
+
+    def test_has_a_fresh_key_each_time(self, desk_client: Client) -> None:
+        keys = {desk_client.get("/kills/new/?account=1001").context["confirmation"].idempotency_key for _ in range(3)}
+        assert len(keys) == 3
+
+    @pytest.mark.parametrize("query", ["account=1001&side=X", "account=1001&foo=1", "", "account=1001&all_accounts=on"])
+    def test_refuses_what_cannot_be_understood(self, query: str, desk_client: Client) -> None:
+        response = desk_client.get(f"/kills/new/?{query}")
+        assert response.status_code == 400
+        assert "Nothing has been sent" in response.content.decode()
+
+    def test_takes_200_selected_orders_and_no_more(self, desk_client: Client) -> None:
+        ids = [f"order-{number}" for number in range(201)]
+        assert desk_client.get("/kills/new/", {"account": "1001", "order_id": ids[:200]}).status_code == 200
+        response = desk_client.get("/kills/new/", {"account": "1001", "order_id": ids})
+        assert response.status_code == 400
+        assert "use the filter" in response.content.decode()
+
+    def test_records_nothing_of_a_look(self, desk_client: Client) -> None:
+        desk_client.get("/kills/new/?account=1001&side=X")
+        assert not Entry.objects.filter(kind=Kind.KILL_REFUSED).exists()
+        assert User.objects.count() == 1
