@@ -8,6 +8,7 @@ worker_class = "gthread"
 threads = 16  # a page may wait for the broker; a press must still find a free thread
 timeout = 60
 graceful_timeout = 10
+limit_request_line = 0  # a selection of 200 orders stands in an address
 control_socket_disable = True
 
 

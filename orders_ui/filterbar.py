@@ -104,5 +104,5 @@ class FilterBar:
         parts = [part.strip().upper() for value in given for part in value.split(",") if part.strip()]
         values = list(dict.fromkeys(parts))
         odd = [value for value in values if value not in CHOICES[name]]
-        choices = [Choice(value, value in values) for value in (*CHOICES[name], *odd)]
+        choices = [Choice(value, value in values) for value in (*odd, *CHOICES[name])]
         return Field(name, values, self._errors.get(name, ""), choices)

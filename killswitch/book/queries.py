@@ -10,6 +10,8 @@ from killswitch.broker import Order
 
 from .models import Account, AccountList, Snapshot
 
+__all__ = ["OpenBook", "Order", "account_list", "accounts", "known_account_ids", "open_book"]
+
 _unpack = msgspec.json.Decoder(list[Order])
 
 

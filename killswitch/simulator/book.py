@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -123,7 +123,3 @@ class Book:
 
     def all_shown(self, orders: Iterable[Order], wire: str) -> list[Order | dict[str, Any]]:
         return [self.shown(order, wire) for order in orders]
-
-    def open_orders(self) -> Iterator[Order]:
-        for of_account in self.accounts.values():
-            yield from of_account.open.values()

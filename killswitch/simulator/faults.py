@@ -10,6 +10,8 @@ import msgspec
 from killswitch.simulator.routes import CALLS
 from killswitch.simulator.wire import Problem
 
+CANCELS = {"cancel_all", "cancel_one"}
+LISTS = {"accounts", "list_orders", "executions"}
 MESSAGES = {
     400: "Invalid request",
     401: "The caller is not authenticated",
@@ -189,8 +191,22 @@ def check(new: NewFault, given: dict[str, Any]) -> None:
     if do.delay_ms < 0 or do.arrive < 0:
         raise Problem(400, "'delay_ms' and 'arrive' must be 0 or more")
     check_combination(do)
+    check_calls(new, set(calls))
     if do.kill_pid is not None and (do.kill_pid <= 1 or do.kill_pid == os.getpid()):
         raise Problem(400, "'kill_pid' must be the process of a test, not the simulator's")
+
+
+def check_calls(new: NewFault, calls: set[str]) -> None:
+    """Refuse what none of the calls that are named would ever do."""
+    needs = {
+        "cancel": (new.do.cancel, CANCELS),
+        "spare": (new.do.spare, {"cancel_all"}),
+        "arrive": (new.do.arrive, set(CALLS) - {"version", "accounts", "unknown"}),
+        "page": (new.match.page, LISTS),
+    }
+    for name, (given, able) in needs.items():
+        if given and not calls & {*able, "any"}:
+            raise Problem(400, f"'{name}' is for {', '.join(sorted(able))}, not for {', '.join(sorted(calls))}")
 
 
 def check_combination(do: Do) -> None:
@@ -198,7 +214,9 @@ def check_combination(do: Do) -> None:
     ends = [name for name in ("drop", "silent", "error_in_200", "status") if getattr(do, name)]
     if {"drop", "silent"} <= set(ends) or {"error_in_200", "status"} <= set(ends):
         raise Problem(400, f"these exclude each other: {', '.join(ends)}")
-    unseen = [name for name in ("body", "status", "error_in_200", "close_idle") if getattr(do, name)]
+    unseen = [
+        name for name in ("body", "status", "error_in_200", "close_idle", "retry_after", "headers") if getattr(do, name)
+    ]
     if (do.drop or do.silent) and unseen:
         raise Problem(400, f"where no answer is sent, these do nothing: {', '.join(unseen)}")
     if do.fill_quantity is not None and do.cancel != "fill":

@@ -16,7 +16,7 @@ from killswitch.simulator import routes
 from killswitch.simulator.api import Api, Asking
 from killswitch.simulator.book import Book
 from killswitch.simulator.control import Control
-from killswitch.simulator.faults import NOTHING, Asked, Do, Faults, RawBody
+from killswitch.simulator.faults import LISTS, NOTHING, Asked, Do, Faults, RawBody
 from killswitch.simulator.life import Life
 from killswitch.simulator.log import Entry, RequestLog, now_text
 from killswitch.simulator.population import Population
@@ -90,6 +90,7 @@ class Broker:
         entry.authorized = self.is_authorized(request)
         do = self.fault_for(request, entry)
         if do.drop == "before":
+            kill(do.kill_pid)
             await self.delay(do)
             return hang_up(request)
         answer = await self.decide(request, entry, route, do)
@@ -110,7 +111,7 @@ class Broker:
         return fault.do if fault else NOTHING
 
     def page_of(self, entry: Entry) -> int | None:
-        if entry.call not in {"accounts", "list_orders", "executions"}:
+        if entry.call not in LISTS:
             return None
         try:
             return read_page(entry.query, self.settings.page_size_max).number

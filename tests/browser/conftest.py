@@ -54,6 +54,6 @@ def web(worker: Any) -> Iterator[str]:
 def page(request: pytest.FixtureRequest, browser: Browser, web: str) -> Iterator[Page]:
     """A page at desktop and at phone width."""
     context = browser.new_context(viewport=WIDTHS[request.param], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(8_000)
     yield context.new_page()
     context.close()
