@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import TransactionTestCase
@@ -62,12 +64,6 @@ def _no_client_outlives_its_test() -> Iterator[None]:
     yield
     broker.run(stop_recorder(), timeout=10)
     broker.close()
-
-
-@pytest.fixture(scope="session")
-def simulator_process() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess("--accounts", "4", "--orders", "24", "--cancel-ms", "60") as process:
-        yield process
 
 
 @pytest.fixture
@@ -127,9 +123,8 @@ def database_url() -> str:
     return f"postgresql://{values['USER']}:{values['PASSWORD']}@{values['HOST']}:{values['PORT']}/{values['NAME']}"
 
 
-@pytest.fixture
-def worker(transactional_db: None, redis: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real Celery worker on the tests' database, Redis and broker. Ask for the simulator first."""
+@contextmanager
+def running_worker() -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "celery", "-A", "killswitch", "worker", "--without-gossip", "--without-mingle"]
     process = start(command, {"DATABASE_URL": database_url()})
     try:
@@ -140,11 +135,19 @@ def worker(transactional_db: None, redis: Path) -> Iterator[subprocess.Popen[byt
 
 
 @pytest.fixture
+def worker(transactional_db: None, redis: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real Celery worker on the tests' database, Redis and broker. Ask for the simulator first."""
+    with running_worker() as process:
+        yield process
+
+
+@pytest.fixture
 def people(db: None) -> dict[str, User]:
     """One user per role, all with the password `secret-enough`."""
     roles = {"desk": RISK_DESK, "desk2": RISK_DESK, "compliance": COMPLIANCE, "admin": ADMINISTRATOR}
     users = {}
     for name, role in roles.items():
-        users[name] = User.objects.create_user(name, password="secret-enough")
+        password = make_password("secret-enough", hasher="pbkdf2_sha256")
+        users[name] = User.objects.create(username=name, password=password)
         give_role(users[name], role)
     return users

@@ -4,14 +4,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from killswitch.demo.__main__ import answers, free_port
-from tests.conftest import database_url, end, start, wait_for
+from killswitch.simulator.process import SimulatorProcess
+from tests.conftest import database_url, end, running_worker, start, wait_for
 
+FIRST = 19816
 WIDTHS = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
@@ -39,15 +42,42 @@ def browser() -> Iterator[Browser]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture
-def web(worker: Any) -> Iterator[str]:
-    """The real web process on the tests' database. Return its address."""
+@pytest.fixture(scope="module")
+def simulator_process() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess("--accounts", "3", "--orders", "0", "--cancel-ms", "200") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def web(
+    simulator_process: SimulatorProcess, django_db_setup: None, django_db_blocker: Any, redis: Path
+) -> Iterator[str]:
+    """The real web process and a real worker on the tests' database. Return the address."""
     bind = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"]
-    process = start(command, {"DATABASE_URL": database_url(), "WEB_BIND": bind, "WEB_WORKERS": "1"})
-    wait_for(lambda: answers(f"http://{bind}/healthz"), "the web process")
-    yield f"http://{bind}"
-    end(process)
+    with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
+        patch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)
+        patch.setenv("DATABASE_URL", database_url())
+        patch.setenv("WEB_BIND", bind)
+        patch.setenv("WEB_WORKERS", "1")
+        process = start(command)
+        try:
+            wait_for(lambda: answers(f"http://{bind}/healthz"), "the web process")
+            with running_worker():
+                yield f"http://{bind}"
+        finally:
+            end(process)
+
+
+@pytest.fixture
+def simulator(web: str, simulator_process: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
+    """The stand-in broker with twelve fresh orders in each account."""
+    monkeypatch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)
+    for account_id in range(FIRST, FIRST + 3):
+        for number in range(12):
+            order = {"side": ("BUY", "SELL", "SELL_SHORT")[number % 3], "status": "NEW"}
+            simulator_process.control.add_orders(account_id, order=order)
+    return simulator_process
 
 
 @pytest.fixture(params=WIDTHS)

@@ -1,7 +1,6 @@
 """What a person on the desk does, in Chromium, at desktop and at phone width."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,11 +14,6 @@ from killswitch.simulator.process import SimulatorProcess
 
 FIRST = 19816
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def simulator(make_simulator: Callable[..., SimulatorProcess]) -> SimulatorProcess:
-    return make_simulator("--accounts", "3", "--orders", "12", "--cancel-ms", "200")
 
 
 @pytest.fixture
