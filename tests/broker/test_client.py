@@ -109,6 +109,30 @@ class TestWhatIsSent:
         call(handler, lambda client: client.cancel_open_order(7, "../a b?c/d%"))
         assert paths == [b"/v1/accounts/7/orders/..%2Fa%20b%3Fc%2Fd%25"]
 
+    @pytest.mark.parametrize("order_id", ["", ".", ".."])
+    def test_an_id_that_would_name_the_account_is_never_sent(self, order_id: str) -> None:
+        def handler(_: httpx.Request) -> httpx.Response:
+            raise AssertionError("sent")
+
+        with pytest.raises(BadRequest, match="nothing was sent"):
+            call(handler, lambda client: client.cancel_open_order(7, order_id))
+
+    def test_a_guard_that_raises_keeps_the_request_from_leaving(self) -> None:
+        sent: list[httpx.Request] = []
+
+        def handler(request: httpx.Request) -> httpx.Response:
+            sent.append(request)
+            return answer(ORDER)
+
+        def guard() -> None:
+            raise PermissionError("not ours any more")
+
+        with pytest.raises(PermissionError):
+            call(handler, lambda client: client.cancel_open_order(7, "o-1", guard=guard))
+        with pytest.raises(PermissionError):
+            call(handler, lambda client: client.cancel_all_open_orders(7, urgent=True, guard=guard))
+        assert sent == []
+
 
 class TestWhatAnAnswerMeans:
     def test_an_accepted_cancel_comes_with_request_id_and_latency(self) -> None:
@@ -161,6 +185,23 @@ class TestWhatAnAnswerMeans:
             call(lambda _: refusal(429, "slow down", headers={"Retry-After": header}), cancel_all)
         assert caught.value.retry_after == seconds
         assert caught.value.request_id == "r-2"
+
+    @pytest.mark.parametrize("header", ["inf", "nan", "1e999", "Fri, 31 Dec 99999 23:59:59 GMT"])
+    def test_a_retry_after_that_is_no_time_is_left_out(self, header: str) -> None:
+        with pytest.raises(Throttled) as caught:
+            call(lambda _: refusal(429, "slow down", headers={"Retry-After": header}), cancel_all)
+        assert caught.value.retry_after is None
+
+    def test_an_error_without_metadata_is_still_understood(self) -> None:
+        body = {"error": {"code": None, "message": "No orders match the specified filters"}, "metadata": None}
+        with pytest.raises(NothingMatches) as caught:
+            call(lambda _: httpx.Response(404, json=body), cancel_all)
+        assert caught.value.request_id == ""
+
+    def test_a_nul_is_made_visible(self) -> None:
+        result = call(lambda _: answer({**ORDER, "client_order_id": "a\x00b", "symbol": "S" * 600}), cancel_one)
+        assert result.data.client_order_id == "a\ufffdb"
+        assert (len(result.data.symbol), result.data.symbol[-1]) == (500, "…")
 
     def test_a_retry_after_may_be_a_date(self) -> None:
         late = {"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}
@@ -217,6 +258,11 @@ class TestWhenNothingComesBack:
         assert KEY not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
         assert caught.value.__suppress_context__
 
+    def test_a_key_that_the_broker_repeats_goes_no_further(self) -> None:
+        with pytest.raises(RefusedKey) as caught:
+            call(lambda _: refusal(401, f"the key {KEY} is not valid"), cancel_one)
+        assert caught.value.message == "the key *** is not valid"
+
 
 class TestLists:
     def pages(self, *responses: httpx.Response) -> tuple[Callable[[httpx.Request], httpx.Response], list[str]]:
@@ -251,6 +297,17 @@ class TestLists:
         handler, _ = self.pages(answer([ORDER], next_page_token="t"), answer([ORDER], next_page_token="t"))
         listing = call(handler, lambda client: client.orders(7))
         assert (listing.whole, listing.requests) == (False, 2)
+
+    @pytest.mark.parametrize("order_id", ["", ".", "..", "x" * 201])
+    def test_an_order_that_cannot_be_named_makes_the_list_not_whole(self, order_id: str) -> None:
+        handler, _ = self.pages(answer([ORDER, {**ORDER, "id": order_id}]))
+        listing = call(handler, lambda client: client.orders(7))
+        assert ([order.id for order in listing.items], listing.whole) == (["o-1"], False)
+
+    def test_a_list_comes_with_its_request_ids_and_latency(self) -> None:
+        handler, _ = self.pages(answer([ORDER], next_page_token="t"), answer([{**ORDER, "id": "b"}]))
+        listing = call(handler, lambda client: client.orders(7))
+        assert (listing.request_ids, listing.latency > 0) == (("r-1", "r-1"), True)
 
     def test_an_item_without_an_id_makes_the_list_not_whole(self) -> None:
         handler, _ = self.pages(answer([ORDER, {"side": "BUY"}, None]))

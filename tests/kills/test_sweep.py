@@ -1,16 +1,20 @@
 """A sweep against the simulator: real requests, and the broker's own log and book as the judge."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from killswitch import broker
 from killswitch.audit.models import Entry, Kind
-from killswitch.kills.carry_out import carry_out
-from killswitch.kills.claims import claim
+from killswitch.kills.carry_out import _work, carry_out
+from killswitch.kills.claims import BREAK_OFFS, break_off, claim
+from killswitch.kills.hold import Hold
 from killswitch.kills.models import Kill, Roster, State, Sweep
+from killswitch.kills.record import LEASE
 from killswitch.simulator.process import SimulatorProcess
 
 from .agreement import check_agreement, deletes, open_orders
@@ -165,6 +169,46 @@ class TestWhenTheBrokerFails:
         assert [request["call"] for request in deletes(simulator)] == ["cancel_all", "cancel_all"]
         check_agreement(simulator)
 
+    @pytest.mark.usefixtures("impatient")
+    def test_a_mass_cancel_that_never_left_is_sent_again_though_nothing_can_be_listed(
+        self, simulator: SimulatorProcess, kill: Press
+    ) -> None:
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"status": 429}, times=1)
+        simulator.control.add_fault(match={"call": "list_orders"}, do={"status": 500})
+        killed = kill(account=FIRST)
+        assert killed.state == State.UNKNOWN
+        assert [request["status"] for request in deletes(simulator)] == [429, 200]
+        assert open_orders(simulator, FIRST) == []
+        check_agreement(simulator)
+
+    def test_a_broker_that_fails_for_a_while_uses_no_attempt_up(self, simulator: SimulatorProcess, kill: Press) -> None:
+        order = next(o for o in open_orders(simulator, FIRST) if o["status"] == "NEW")
+        simulator.control.add_fault(match={"call": "cancel_one"}, do={"status": 503}, times=6)
+        killed = kill(account=FIRST, order_id=order["id"])
+        assert (killed.state, outcomes(killed)) == (State.FLAT, {"canceled"})
+        sent = [request["at_monotonic_ns"] for request in deletes(simulator)]
+        assert len(sent) == 7
+        assert sent[6] - sent[5] > sent[1] - sent[0], "the pauses grow"
+        check_agreement(simulator)
+
+    def test_a_named_order_that_was_replaced_is_not_called_flat(self, simulator: SimulatorProcess, kill: Press) -> None:
+        order = open_orders(simulator, FIRST)[0]
+        simulator.control.set_order(order["id"], status="REPLACED")
+        killed = kill(account=FIRST, order_id=order["id"])
+        assert (killed.state, outcomes(killed)) == (State.UNKNOWN, {"replaced"})
+        assert "was replaced" in the_sweep(killed).error
+
+    def test_a_list_that_breaks_off_still_has_its_accounts_swept(
+        self, make_simulator: Callable[..., SimulatorProcess], kill: Press, settings: Any
+    ) -> None:
+        settings.KILL_PATIENCE_SECONDS = 1.0
+        simulator = make_simulator("--accounts", "6", "--orders", "4", "--page-size-max", "4")
+        simulator.control.add_fault(match={"call": "accounts", "page": 2}, do={"status": 500})
+        killed = kill(all_accounts="on")
+        assert (killed.state, killed.roster) == (State.UNKNOWN, Roster.FAILED)
+        assert all(open_orders(simulator, FIRST + number) == [] for number in range(4))
+        assert killed.sweeps.filter(state=State.FLAT).count() == 4
+
     def test_a_throttled_cancel_waits_as_long_as_asked_and_goes_through(
         self, simulator: SimulatorProcess, kill: Press
     ) -> None:
@@ -238,6 +282,31 @@ class TestWhoCarriesItOut:
         assert pressed.state == State.FLAT
         assert len(deletes(simulator)) == 1
         check_agreement(simulator)
+
+    def test_a_worker_whose_lease_has_run_out_sends_nothing_more(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        pressed = press(account=FIRST)
+        claimed = claim(pressed.id, source="a worker that was stopped for a while")
+        assert claimed
+        long_ago = time.monotonic() - LEASE.total_seconds() - 1
+        broker.run(_work(claimed, Hold(long_ago)), timeout=20)
+        assert deletes(simulator) == []
+        pressed.refresh_from_db()
+        assert pressed.state == State.RUNNING
+
+    def test_a_sweep_that_breaks_off_again_and_again_ends_as_unknown(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        pressed = press(account=FIRST)
+        for _ in range(BREAK_OFFS):
+            claimed = claim(pressed.id, source="a worker with a bug")
+            assert claimed
+            break_off(claimed, claimed.sweeps[0].sweep, "an unexpected error (KeyError) broke it off")
+        pressed.refresh_from_db()
+        assert pressed.state == State.UNKNOWN
+        assert "KeyError" in the_sweep(pressed).error
+        assert claim(pressed.id, source="another") is None
 
     def test_an_abandoned_sweep_is_taken_over_and_looked_up_first(
         self, simulator: SimulatorProcess, press: Press
