@@ -14,8 +14,9 @@ from killswitch import broker
 
 from .claims import Claim, ClaimedSweep, add_accounts, break_off, claim, give_up_roster, renew_roster
 from .hold import Hold
+from .patience import FIRM_REFUSALS, LONGEST_PAUSE, REFUSALS_IN_A_ROW, RETRY_AFTER_CAP, Limits
 from .record import LEASE, LostLease, Recorder, renew
-from .sweep import FIRM_REFUSALS, LONGEST_PAUSE, REFUSALS_IN_A_ROW, RETRY_AFTER_CAP, Limits, SweepRun
+from .sweep import SweepRun
 
 logger = logging.getLogger(__name__)
 
