@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from killswitch import broker
@@ -271,7 +272,10 @@ class TestWhoCarriesItOut:
 
         def deliver() -> None:
             together.wait(5)
-            carry_out(pressed.id)
+            try:
+                carry_out(pressed.id)
+            finally:
+                connection.close()
 
         threads = [threading.Thread(target=deliver) for _ in range(2)]
         for thread in threads:
