@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types audit pins clean
+.PHONY: demo test lint types pins clean
 
 demo: .venv/ready
 	@exec $(BIN)/python -m killswitch.demo
@@ -16,10 +16,6 @@ lint: .venv/ready-for-tests
 
 types: .venv/ready-for-tests
 	$(BIN)/mypy
-
-# Asks the package index about known holes in what is pinned.
-audit: .venv/ready-for-tests
-	$(BIN)/pip-audit --requirement requirements.txt --disable-pip --require-hashes
 
 # Pin what pyproject.toml asks for anew. Needs uv.
 pins:

@@ -103,7 +103,7 @@ class TestWhatCountsAsGone:
     def test_a_status_that_nobody_knows_is_open_and_canceled(self, simulator: SimulatorProcess, kill: Press) -> None:
         order = open_orders(simulator, FIRST)[0]
         simulator.control.set_order(order["id"], status="HELD_BY_MARTIANS")
-        killed = kill(account=FIRST, order_id=order["id"])
+        killed = kill(account=FIRST, client_order_id_prefix=order["client_order_id"])
         assert (killed.state, outcomes(killed)) == (State.FLAT, {"canceled"})
 
     @pytest.mark.usefixtures("impatient")
