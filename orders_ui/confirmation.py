@@ -148,6 +148,11 @@ class Reach:
         )
 
     @property
+    def is_unknown(self) -> bool:
+        """Say whether nothing was ever listed: none is not the same as not known."""
+        return self.never_listed == self.accounts
+
+    @property
     def is_sure(self) -> bool:
         old = self.oldest_at is None or timezone.now() - self.oldest_at > OLD_AFTER
         return self.is_counted and not (self.never_listed or self.incomplete or self.failed or old)

@@ -69,6 +69,10 @@ class Desk:
         self.sells = sum(row.account.sells for row in rows)
 
     @property
+    def never_listed(self) -> int:
+        return sum(row.account.listed_at is None for row in self.rows)
+
+    @property
     def accounts_are_old(self) -> bool:
         return bool(self.listed.error)
 

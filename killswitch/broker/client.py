@@ -338,8 +338,13 @@ def _why_not_whole(pages: _Pages[T]) -> BrokerError | None:
 
 def _transport_error(error: Exception, base_url: str, latency: float) -> BrokerError:
     if was_never_sent(error):
-        return Unreachable(f"no connection to {base_url} ({type(error).__name__})", latency=latency)
-    return OutcomeUnknown(f"sent, but no answer came back ({type(error).__name__})", latency=latency)
+        return Unreachable(f"no connection to {base_url}", latency=latency)
+    return OutcomeUnknown(f"sent, but no answer came back ({_cause(error)})", latency=latency)
+
+
+def _cause(error: Exception) -> str:
+    """Name what happened below: the bridge to aiohttp calls a dropped connection a connect time-out."""
+    return type(error.__cause__ or error).__name__
 
 
 def _read_page(response: httpx.Response, body: bytes, latency: float) -> _Page:

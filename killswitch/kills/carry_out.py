@@ -12,7 +12,7 @@ from django.conf import settings
 
 from killswitch import broker
 
-from .claims import Claim, ClaimedSweep, add_accounts, break_off, claim, give_up_roster, renew_roster
+from .claims import Claim, ClaimedSweep, add_accounts, break_off, claim, give_up_roster, note_roster_error, renew_roster
 from .hold import Hold
 from .patience import FIRM_REFUSALS, LONGEST_PAUSE, REFUSALS_IN_A_ROW, RETRY_AFTER_CAP, Limits
 from .record import LEASE, LostLease, Recorder, renew
@@ -117,6 +117,7 @@ class _Crew:
             is_late = time.monotonic() - started > self._limits.patience
             if listing.error is None or refusals >= REFUSALS_IN_A_ROW or is_late:
                 break
+            await self._recorder.run(note_roster_error, self._claimed, listing.error.message)
             await asyncio.sleep(max(pause, min(listing.error.retry_after or 0.0, RETRY_AFTER_CAP)))
             pause = min(pause * 1.5, LONGEST_PAUSE)
         if listing.error is not None:

@@ -125,7 +125,8 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
     now = timezone.now()
     with transaction.atomic():
         mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
-        if not mine.update(roster=Roster.CONFIRMED if is_whole else Roster.PENDING):
+        answer = {"roster": Roster.CONFIRMED, "roster_error": ""} if is_whole else {"roster": Roster.PENDING}
+        if not mine.update(**answer):
             return []
         known = set(Sweep.objects.filter(kill=claim.kill).values_list("account_id", flat=True))
         new = sorted(set(account_ids) - known)
@@ -179,6 +180,12 @@ def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
             subject = Subject.of(claim.kill, sweep.account_id, claim.source)
             append([sweep_ended(subject, State.UNKNOWN, None, why, now)])
             end_if_over(claim.kill.id)
+
+
+def note_roster_error(claim: Claim, why: str) -> None:
+    """Show on the kill why the accounts are not known yet; the question stays open."""
+    mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
+    mine.update(roster_error=f"The accounts could not be listed: {why}")
 
 
 def give_up_roster(claim: Claim, why: str) -> None:
