@@ -24,6 +24,8 @@ CLEAR_STREET_TIMEOUT_SECONDS = env.number("CLEAR_STREET_TIMEOUT_SECONDS", 5.0, l
 KILL_PATIENCE_SECONDS = env.number("KILL_PATIENCE_SECONDS", 30.0, least=1, most=3600)
 KILL_LIMIT_SECONDS = env.number("KILL_LIMIT_SECONDS", 300.0, least=1, most=86400)
 # Requests per second that keep the open book fresh; never a limit for a kill.
+# Said on every page: a simulator cannot be told from a tunnel to the broker by its address.
+BROKER_IS_SIMULATOR = env.boolean("BROKER_IS_SIMULATOR")
 BOOK_REQUESTS_PER_SECOND = env.number("BOOK_REQUESTS_PER_SECOND", 5.0, least=0.1, most=1000)
 
 INSTALLED_APPS = [
@@ -94,6 +96,13 @@ LOGIN_REDIRECT_URL = "desk"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_HTTPONLY = True
+if env.boolean("HTTPS_ONLY"):
+    # Behind a proxy that ends TLS and says so in X-Forwarded-Proto.
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+    SECURE_HSTS_SECONDS = 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},

@@ -53,8 +53,10 @@ class Page:
     def environment(self) -> str:
         """One word for the place that a kill would reach."""
         host = urlsplit(settings.CLEAR_STREET_BASE_URL).hostname or ""
-        if _is_loopback(host):
+        if settings.BROKER_IS_SIMULATOR:
             return "SIMULATOR"
+        if _is_loopback(host):
+            return "LOCAL"
         return "PRODUCTION" if host == PRODUCTION_HOST else host
 
 

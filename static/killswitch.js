@@ -10,7 +10,7 @@
   const isPoll = (event) => event.detail.requestConfig.triggeringEvent === undefined
     && event.detail.requestConfig.verb === "get" && event.detail.elt.getAttribute("hx-trigger") !== null;
   const isHeld = (target) => target.hasAttribute("data-holds-selection")
-    && (ticked().length > 0 || one(".filter").contains(document.activeElement) || one(".filter details[open]") !== null);
+    && (target.hasAttribute("data-filter-changed") || ticked().length > 0 || one(".filter").contains(document.activeElement) || one(".filter details[open]") !== null);
 
   function showHeld() {
     const held = one("[data-holds-selection]");
@@ -56,6 +56,18 @@
     const box = event.key === "Escape" && one(".filter details[open]");
     if (box) { box.open = false; one("summary", box).focus(); }
   });
+
+  // --- a filter that is typed and not yet applied: the red button would reach more than what is on the screen
+  function holdCancel(event) {
+    const button = one("#cancel-match");
+    if (!button || !event.target.closest(".filter")) return;
+    button.removeAttribute("href");
+    button.setAttribute("aria-disabled", "true");
+    button.textContent = "Press Filter first";
+    one("#orders").setAttribute("data-filter-changed", "");
+  }
+  document.addEventListener("input", holdCancel);
+  document.addEventListener("change", holdCancel);
 
   // --- ages: counted on from what the server said, so that a held table does not look new
   const seen = new WeakMap();

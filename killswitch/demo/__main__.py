@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -84,13 +85,21 @@ def make_environment() -> dict[str, str]:
         raise OSError(f"only {given[0]} is set: set both CLEAR_STREET_API_KEY and CLEAR_STREET_BASE_URL, or none")
     environment.update(
         SECRET_KEY=kept_secret("secret_key", 40),
-        DATABASE_URL=f"sqlite:///{folder}/killswitch.sqlite3",
+        DATABASE_URL=f"sqlite:///{folder}/{database_name(environment)}",
         REDIS_URL=f"unix://{redis_server.socket_path(folder)}",
         ALLOWED_HOSTS="127.0.0.1,localhost",
         WEB_BIND=f"127.0.0.1:{free_port()}",
         PYTHONUNBUFFERED="1",
     )
     return environment
+
+
+def database_name(environment: Mapping[str, str]) -> str:
+    """Return a file name for each broker, so that the accounts of one never stand among those of another."""
+    broker = re.sub(r"[^A-Za-z0-9.-]+", "-", environment.get("CLEAR_STREET_BASE_URL", "").partition("://")[2]).strip(
+        "-"
+    )
+    return f"killswitch-{broker}.sqlite3" if broker else "killswitch.sqlite3"
 
 
 def kept_secret(name: str, size: int) -> str:
@@ -120,9 +129,8 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         start_simulator(processes, environment)
     password = prepare_database(environment)
     python = [sys.executable, "-m"]
-    worker_environment = {"CLEAR_STREET_BASE_URL": environment["CLEAR_STREET_BASE_URL"]} | {
-        "CLEAR_STREET_API_KEY": environment["CLEAR_STREET_API_KEY"]
-    }
+    told = ("CLEAR_STREET_BASE_URL", "CLEAR_STREET_API_KEY", "BROKER_IS_SIMULATOR")
+    of_the_broker = {name: environment[name] for name in told if name in environment}
     commands = {
         "worker": [
             *python,
@@ -140,7 +148,7 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         "web": [*python, "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"],
     }
     for name, command in commands.items():
-        processes.start(name, command, worker_environment)
+        processes.start(name, command, of_the_broker)
     waits = {
         "web": lambda: answers(f"http://{environment['WEB_BIND']}/healthz"),
         "worker": lambda: says(processes.log_of("worker"), "ready."),
@@ -162,6 +170,7 @@ def start_redis(processes: Processes, environment: Mapping[str, str]) -> None:
 
 def start_simulator(processes: Processes, environment: dict[str, str]) -> None:
     environment["CLEAR_STREET_API_KEY"] = SIMULATOR_KEY
+    environment["BROKER_IS_SIMULATOR"] = "on"
     command = [sys.executable, "-m", "killswitch.simulator", "--port", "0", "--api-key", SIMULATOR_KEY, *SCENE]
     processes.start("simulator", command)
     log = processes.log_of("simulator")
@@ -172,9 +181,11 @@ def start_simulator(processes: Processes, environment: dict[str, str]) -> None:
 def prepare_database(environment: Mapping[str, str]) -> str:
     password = kept_secret("password", 9)
     for command in (["migrate", "--verbosity", "0"], ["make_demo_users"]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command], env={**environment, "DEMO_PASSWORD": password}, check=True
+        result = subprocess.run(
+            [sys.executable, "manage.py", *command], env={**environment, "DEMO_PASSWORD": password}, check=False
         )
+        if result.returncode:
+            raise Died(f"manage.py {command[0]} did not go through")
     return password
 
 

@@ -4,6 +4,7 @@ A kill that is wider than what was meant is as bad as one that does not fire: an
 one is allowed, or a word that nobody knows is an error and never left out.
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ Values = Mapping[str, Sequence[str]]
 MAX_REASON = 10_000
 MAX_TEXT = 200
 LARGEST_ACCOUNT = 2**63 - 1
+# Equity tickers (BRK.B, BF/B), OSI option symbols (which have blanks) and UUIDs.
+INSTRUMENT = re.compile(r"[A-Z0-9^][A-Z0-9 ./^_:+-]*")
 
 FILTER_FIELDS = frozenset(
     {
@@ -80,11 +83,17 @@ def read_decision(values: Values) -> Decision:
         errors["account"] = "say which accounts, or all_accounts=on"
     if account_ids and all_accounts:
         errors["all_accounts"] = "either name accounts or take all of them, not both"
+    if decision.filter.order_ids and values_of_other_filters(values):
+        errors.setdefault("order_id", "names the orders: no other filter can stand beside it")
     if decision.filter.order_ids and (all_accounts or len(account_ids) != 1):
         errors.setdefault("order_id", "single orders need exactly one account")
     if errors:
         raise InvalidDecision(errors)
     return decision
+
+
+def values_of_other_filters(values: Values) -> bool:
+    return any(value.strip() for name in FILTER_FIELDS - {"order_id"} for value in values.get(name, ()))
 
 
 def read_filter(values: Values) -> OrderFilter:
@@ -115,7 +124,7 @@ class _Reader:
             side=self._word("side", SIDES),
             order_type=self._word("order_type", ORDER_TYPES),
             instrument_type=self._word("instrument_type", INSTRUMENT_TYPES),
-            instruments=tuple(name.upper() for name in self._parts("instruments")),
+            instruments=self._instruments(),
             status=self._words("status", STATUSES),
             time_in_force=self._words("time_in_force", TIMES_IN_FORCE),
             client_order_id_prefix=self._text("client_order_id_prefix"),
@@ -123,6 +132,8 @@ class _Reader:
         )
 
     def _order_ids(self) -> tuple[str, ...]:
+        if any(not value.strip() for value in self._values.get("order_id", ())):
+            self._errors["order_id"] = "is empty: name the order, or leave the field out"
         ids = tuple(dict.fromkeys(self._plain("order_id", value) for value in self._given("order_id")))
         if not NO_ORDER_IDS.isdisjoint(ids):
             self._errors["order_id"] = "“.” and “..” are not ids of orders"
@@ -167,6 +178,8 @@ class _Reader:
 
     def _parts(self, name: str) -> list[str]:
         parts = [part.strip() for value in self._given(name) for part in value.split(",")]
+        if parts and not any(parts):
+            self._errors[name] = "names nothing: leave the field out to mean everything"
         return list(dict.fromkeys(self._plain(name, part) for part in parts if part))
 
     def _plain(self, name: str, value: str) -> str:
@@ -174,7 +187,20 @@ class _Reader:
             self._errors[name] = f"has a value longer than {MAX_TEXT} characters or with control characters"
         return value
 
+    def _instruments(self) -> tuple[str, ...]:
+        named = tuple(name.upper() for name in self._parts("instruments"))
+        odd = [name for name in named if not INSTRUMENT.fullmatch(name)]
+        if odd:
+            self._errors.setdefault("instruments", f"“{odd[0][:40]}” is no symbol and no UUID")
+        self._not_only_blanks("instruments")
+        return named
+
+    def _not_only_blanks(self, name: str) -> None:
+        if any(value and not value.strip() for value in self._values.get(name, ())):
+            self._errors[name] = "holds only blanks: leave the field out to mean everything"
+
     def _text(self, name: str) -> str:
+        self._not_only_blanks(name)
         return self._plain(name, self._one(name))
 
     def _word(self, name: str, known: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Engage a kill: the decision is committed first, then the doorbell rings."""
 
 import logging
+import textwrap
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,7 @@ def _announcement(kill: Kill, account_ids: list[int], actor: Actor) -> Draft:
         actor=actor,
         kill_id=kill.id,
         account_id=account_ids[0] if len(account_ids) == 1 and not kill.all_accounts else None,
-        sentence=f"{actor.name or 'Somebody'} engaged a kill: cancel {kill.scope}",
+        sentence=f"{actor.name or 'Somebody'} engaged a kill: cancel {kill.scope}{_because(kill.reason)}",
         data={
             "reason": kill.reason,
             "all_accounts": kill.all_accounts,
@@ -75,6 +76,10 @@ def _announcement(kill: Kill, account_ids: list[int], actor: Actor) -> Draft:
             "idempotency_key": str(kill.idempotency_key),
         },
     )
+
+
+def _because(reason: str) -> str:
+    return f". Reason: {textwrap.shorten(reason, 300, placeholder=' …')}" if reason else ""
 
 
 def _must_be_the_same(kill: Kill, decision: Decision, actor: Actor) -> None:

@@ -30,6 +30,7 @@ from .record import Recorder
 
 QUIET_LISTS = 2
 ATTEMPTS_PER_ORDER = 5
+MASS_CANCELS_IN_VAIN = 2
 CANCELS_AT_ONCE = 1000  # announced in one commit
 LOOK_UPS_AT_ONCE = 50
 # More ids than this do not fit an address: list the whole account instead.
@@ -71,6 +72,7 @@ class SweepRun:
         self._first_attempt_at = sweep.first_attempt_at
         # Whoever had the sweep before may have died before its mass cancel left.
         self._mass_cancel_failed = not claimed.is_new
+        self._mass_cancels_in_vain = 0
         self._list_error = ""
         self._cancel_error = ""
         self._not_found: list[str] = []
@@ -101,7 +103,8 @@ class SweepRun:
                 return await self._end_quiet()
             if not is_quiet and self._patience.is_over:
                 state = State.NOT_FLAT if listing.whole else State.UNKNOWN
-                return await self._log.end(state, open_orders=len(left), error=self._error())
+                open_orders = len(left) if listing.whole else None
+                return await self._log.end(state, open_orders=open_orders, error=self._error())
             moved = await self._cancel_what_is_left(listing, left)
             await self._patience.pause(grow=not (moved or is_quiet))
 
@@ -110,10 +113,12 @@ class SweepRun:
             self._patience.moved()
 
     async def _end_quiet(self) -> None:
-        """End as flat, unless a named order lives on under another number."""
+        """End as flat, unless an order could not be found or lives on under another number."""
+        if self._not_found:
+            return await self._log.end(State.UNKNOWN, open_orders=0, error=self._not_found_words())
         replaced = [row.order_id for row in self._orders.replaced()] if self._filter.order_ids else []
         if not replaced:
-            return await self._log.end(State.FLAT, open_orders=0, error=self._not_found_words())
+            return await self._log.end(State.FLAT, open_orders=0, error="")
         error = f"order {', '.join(replaced)} was replaced: what replaced it may be open, look for it"
         return await self._log.end(State.UNKNOWN, open_orders=None, error=error)
 
@@ -188,7 +193,8 @@ class SweepRun:
         """Cancel what should be gone and is not. Return whether the broker accepted something.
 
         What is already pending is not sent again. While nothing can be listed, what has never been accepted is sent
-        again without: a cancel twice does no harm, a cancel that never left does.
+        again without: a cancel twice does no harm, a cancel that never left does. A mass cancel that fails again and
+        again gives way to single cancels, which may be what works.
         """
         if self._patience.must_wait:
             return False
@@ -199,7 +205,8 @@ class SweepRun:
         }
         if not listing.whole and self._filter.order_ids:
             due |= {row.order_id: None for row in self._orders.pending() if not row.status and row.order_id not in due}
-        if self._mass_cancel_failed and self._filter.is_for_the_broker:
+        is_hopeless = listing.whole and self._mass_cancels_in_vain >= MASS_CANCELS_IN_VAIN
+        if self._mass_cancel_failed and self._filter.is_for_the_broker and not is_hopeless:
             return bool(due or not listing.whole) and await self._mass_cancel()
         return await self._cancel_in_portions(due)
 
@@ -222,6 +229,7 @@ class SweepRun:
             )
         except BrokerError as error:
             self._mass_cancel_failed = isinstance(error, NOT_AN_ANSWER)
+            self._mass_cancels_in_vain += 1
             self._patience.heed(error)
             self._cancel_error = "" if isinstance(error, NothingMatches) else f"the mass cancel failed: {error.message}"
             await self._log.note([entries.cancel_failed(self._subject, error, attempt_id, timezone.now())])

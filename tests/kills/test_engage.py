@@ -21,7 +21,7 @@ class TestEngage:
         assert sorted(kill.sweeps.values_list("account_id", flat=True)) == [7, 9]
         [entry] = Entry.objects.all()
         assert (entry.kind, entry.kill_id, entry.actor_name) == (Kind.KILL_ENGAGED, kill.id, "desk")
-        assert entry.sentence == "desk engaged a kill: cancel all SELL orders on 2 accounts"
+        assert entry.sentence == "desk engaged a kill: cancel all SELL orders on 2 accounts. Reason: runaway"
         assert entry.data["filter"] == {"side": "SELL"}
         assert entry.data["reason"] == "runaway"
 

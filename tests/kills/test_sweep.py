@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -138,7 +139,7 @@ class TestWhatCountsAsGone:
 
     def test_an_order_that_is_not_there_is_said_to_be_not_found(self, simulator: SimulatorProcess, kill: Press) -> None:
         killed = kill(account=FIRST, order_id="no-such-order")
-        assert outcomes(killed) == {"not_found"}
+        assert (killed.state, outcomes(killed)) == (State.UNKNOWN, {"not_found"})
         assert "no-such-order" in the_sweep(killed).error
         check_agreement(simulator)
 
@@ -180,6 +181,16 @@ class TestWhenTheBrokerFails:
         assert killed.state == State.UNKNOWN
         assert [request["status"] for request in deletes(simulator)] == [429, 200]
         assert open_orders(simulator, FIRST) == []
+        check_agreement(simulator)
+
+    def test_a_mass_cancel_that_keeps_failing_gives_way_to_single_cancels(
+        self, simulator: SimulatorProcess, kill: Press
+    ) -> None:
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"status": 500})
+        before = len(open_orders(simulator, FIRST))
+        killed = kill(account=FIRST)
+        assert killed.state == State.FLAT
+        assert Counter(request["call"] for request in deletes(simulator)) == {"cancel_all": 2, "cancel_one": before}
         check_agreement(simulator)
 
     def test_a_broker_that_fails_for_a_while_uses_no_attempt_up(self, simulator: SimulatorProcess, kill: Press) -> None:

@@ -144,9 +144,9 @@ class TestNavigation:
     @pytest.mark.parametrize(
         ("address", "word"),
         [
-            ("http://127.0.0.1:7001", "SIMULATOR"),
-            ("http://[::1]:7001", "SIMULATOR"),
-            ("http://localhost", "SIMULATOR"),
+            ("http://127.0.0.1:7001", "LOCAL"),
+            ("http://[::1]:7001", "LOCAL"),
+            ("http://localhost", "LOCAL"),
             ("https://api.clearstreet.com", "PRODUCTION"),
             ("https://api.clearstreet.com.example", "api.clearstreet.com.example"),
         ],
@@ -154,6 +154,10 @@ class TestNavigation:
     def test_says_which_broker_a_kill_reaches(self, address: str, word: str, desk_client: Client, settings) -> None:  # type: ignore[no-untyped-def]
         settings.CLEAR_STREET_BASE_URL = address
         assert f"<strong>{word}</strong>" in desk_client.get("/kills/").content.decode()
+
+    def test_says_simulator_only_when_told_so(self, desk_client: Client, settings) -> None:  # type: ignore[no-untyped-def]
+        settings.BROKER_IS_SIMULATOR = True
+        assert "<strong>SIMULATOR</strong>" in desk_client.get("/kills/").content.decode()
 
     def test_shows_running_kills_on_every_page(self, desk_client: Client) -> None:
         kill = Kill.objects.create(

@@ -232,11 +232,15 @@ class TestConfirmation:
         assert "1 account never listed" in text
         assert "1 list incomplete" in text
 
-    def test_carries_every_parameter_into_the_form(self, desk_client: Client) -> None:
-        query = (
+    @pytest.mark.parametrize(
+        "query",
+        [
             "account=1001&side=BUY&order_type=LIMIT&instrument_type=OPTION&instruments=AAPL,TSLA&status=NEW"
-            "&status=QUEUED&time_in_force=DAY&client_order_id_prefix=algo&order_id=a&order_id=b"
-        )
+            "&status=QUEUED&time_in_force=DAY&client_order_id_prefix=algo",
+            "account=1001&order_id=a&order_id=b",
+        ],
+    )
+    def test_carries_every_parameter_into_the_form(self, query: str, desk_client: Client) -> None:
         text = desk_client.get(f"/kills/new/?{query}").content.decode()
         fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text.split('class="confirm"')[1])
         asked = {}
