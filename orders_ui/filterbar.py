@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from killswitch.kills.decision import FILTER_FIELDS, Values
+from killswitch.kills.decision import FILTER_FIELDS, FILTER_NAMES, Values
 from killswitch.kills.filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE
 
 LABELS = {
@@ -29,16 +29,6 @@ CHOICES: dict[str, Sequence[str]] = {
     "time_in_force": TIMES_IN_FORCE,
 }
 MANY = ("status", "time_in_force")
-SHOWN = (
-    "side",
-    "order_type",
-    "instrument_type",
-    "instruments",
-    "status",
-    "time_in_force",
-    "client_order_id_prefix",
-    "order_id",
-)
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,7 @@ class FilterBar:
 
     @property
     def fields(self) -> list[Field]:
-        return [self._field(name) for name in SHOWN if name != "order_id" or self._given(name)]
+        return [self._field(name) for name in FILTER_NAMES if name != "order_id" or self._given(name)]
 
     @property
     def unknown(self) -> list[Field]:

@@ -23,10 +23,13 @@ logger = logging.getLogger(__name__)
 _recorder: Recorder | None = None
 
 
-def carry_out(kill_id: uuid.UUID) -> None:
-    """Take what nobody holds of a kill and work on it to the end, all accounts at once on one event loop."""
+def carry_out(kill_id: uuid.UUID, who: str = "worker") -> None:
+    """Take what nobody holds of a kill and work on it to the end, all accounts at once on one event loop.
+
+    `who` stands in the record as the one that did it.
+    """
     asked_at = time.monotonic()
-    claimed = claim(kill_id, source=f"worker {socket.gethostname()} {os.getpid()}")
+    claimed = claim(kill_id, source=f"{who} {socket.gethostname()} {os.getpid()}")
     if claimed is not None:
         broker.run(_work(claimed, Hold(asked_at)))
 

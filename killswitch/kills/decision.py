@@ -21,18 +21,18 @@ LARGEST_ACCOUNT = 2**63 - 1
 # Equity tickers (BRK.B, BF/B), OSI option symbols (which have blanks) and UUIDs.
 INSTRUMENT = re.compile(r"[A-Z0-9^][A-Z0-9 ./^_:+-]*")
 
-FILTER_FIELDS = frozenset(
-    {
-        "side",
-        "order_type",
-        "instrument_type",
-        "instruments",
-        "status",
-        "time_in_force",
-        "client_order_id_prefix",
-        "order_id",
-    }
+# In the order in which pages show them.
+FILTER_NAMES = (
+    "side",
+    "order_type",
+    "instrument_type",
+    "instruments",
+    "status",
+    "time_in_force",
+    "client_order_id_prefix",
+    "order_id",
 )
+FILTER_FIELDS = frozenset(FILTER_NAMES)
 DECISION_FIELDS = FILTER_FIELDS | {"account", "all_accounts", "reason", "idempotency_key"}
 SINGLE_FIELDS = frozenset(
     {

@@ -126,6 +126,6 @@ class Logbook:
 
 
 def _unfinished(status: str, state: State) -> Outcome:
-    if state == State.UNKNOWN:
+    if state == State.UNKNOWN or not status:
         return Outcome.UNKNOWN
     return Outcome.STUCK if status == "PENDING_CANCEL" else Outcome.STILL_OPEN

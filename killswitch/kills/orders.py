@@ -1,5 +1,6 @@
 """What one sweep knows of the orders it touched, kept by the broker's own words."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from killswitch.broker import Order, OrderStatus
@@ -35,8 +36,13 @@ class TouchedOrders:
         """Return the rows whose end the broker has not told."""
         return [row for row in self._rows.values() if row.outcome == Outcome.PENDING]
 
-    def replaced(self) -> list[KilledOrder]:
-        return [row for row in self._rows.values() if row.outcome == Outcome.REPLACED]
+    def ids_with(self, outcome: Outcome) -> list[str]:
+        return [row.order_id for row in self._rows.values() if row.outcome == outcome]
+
+    def expect(self, order_ids: Iterable[str], now: datetime) -> None:
+        """Keep a row for orders that were named, so that none of them goes without an outcome."""
+        for order_id in order_ids:
+            self._row(order_id, now)
 
     def attempts(self, order_id: str) -> int:
         return self._rows[order_id].attempts if order_id in self._rows else 0

@@ -170,9 +170,8 @@ def renew(token: uuid.UUID) -> None:
 def _write_orders(notes: Sequence[Note]) -> None:
     rows = {(row.sweep_id, row.order_id): row for note in notes for row in note.orders}
     for row in rows.values():
-        row.pk = (
-            None  # a row that was written before must meet the constraint on (sweep, order), not that on its number
-        )
+        # A row that was written before must meet the constraint on (sweep, order), not that on its number.
+        row.pk = None
     KilledOrder.objects.bulk_create(
         rows.values(),
         batch_size=ROWS,

@@ -75,7 +75,6 @@ class SweepRun:
         self._mass_cancels_in_vain = 0
         self._list_error = ""
         self._cancel_error = ""
-        self._not_found: list[str] = []
 
     async def run(self) -> None:
         """Sweep to the end. Raises LostLease when somebody else has taken over."""
@@ -89,6 +88,9 @@ class SweepRun:
             await self._mass_cancel(self._claimed.mass_cancel_id)
         elif self._claimed.is_new and self._filter.order_ids:
             await self._cancel_one_by_one(dict.fromkeys(self._filter.order_ids))
+        else:
+            # Taken over: whoever had it may have died before it wrote down what was named.
+            self._orders.expect(self._filter.order_ids, timezone.now())
 
     async def _until_quiet(self) -> None:
         quiet = 0
@@ -102,7 +104,8 @@ class SweepRun:
             if quiet >= QUIET_LISTS:
                 return await self._end_quiet()
             if not is_quiet and self._patience.is_over:
-                state = State.NOT_FLAT if listing.whole else State.UNKNOWN
+                # An order that is not listed and could not be looked up is not known to be open either.
+                state = State.NOT_FLAT if listing.whole and left else State.UNKNOWN
                 open_orders = len(left) if listing.whole else None
                 return await self._log.end(state, open_orders=open_orders, error=self._error())
             moved = await self._cancel_what_is_left(listing, left)
@@ -114,9 +117,9 @@ class SweepRun:
 
     async def _end_quiet(self) -> None:
         """End as flat, unless an order could not be found or lives on under another number."""
-        if self._not_found:
+        if self._not_found_words():
             return await self._log.end(State.UNKNOWN, open_orders=0, error=self._not_found_words())
-        replaced = [row.order_id for row in self._orders.replaced()] if self._filter.order_ids else []
+        replaced = self._orders.ids_with(Outcome.REPLACED) if self._filter.order_ids else []
         if not replaced:
             return await self._log.end(State.FLAT, open_orders=0, error="")
         error = f"order {', '.join(replaced)} was replaced: what replaced it may be open, look for it"
@@ -126,10 +129,11 @@ class SweepRun:
         return self._list_error or self._cancel_error or self._not_found_words()
 
     def _not_found_words(self) -> str:
-        if not self._not_found:
+        ids = self._orders.ids_with(Outcome.NOT_FOUND)
+        if not ids:
             return ""
-        more = f" and {len(self._not_found) - 5} more" if len(self._not_found) > 5 else ""
-        return f"not found at the broker: order {', '.join(self._not_found[:5])}{more}"
+        more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+        return f"not found at the broker: order {', '.join(ids[:5])}{more}"
 
     # --- asking
 
@@ -176,7 +180,6 @@ class SweepRun:
         try:
             answer = await self._broker.order(self._account_id, order_id)
         except NoSuchOrder:
-            self._not_found.append(order_id)
             self._orders.end(order_id, Outcome.NOT_FOUND, timezone.now())
         except BrokerError as error:
             self._patience.heed(error)

@@ -52,7 +52,7 @@ class Watchdog:
 
     def _carry_out(self, kill_id: uuid.UUID) -> None:
         try:
-            carry_out(kill_id)
+            carry_out(kill_id, who="watchdog")
         except Exception:
             logger.exception("kill %s: the watchdog failed, it tries again", kill_id)
         finally:

@@ -143,6 +143,12 @@ class TestWhatCountsAsGone:
         assert "no-such-order" in the_sweep(killed).error
         check_agreement(simulator)
 
+    @pytest.mark.usefixtures("impatient")
+    def test_an_order_that_nobody_can_tell_of_is_unknown(self, simulator: SimulatorProcess, kill: Press) -> None:
+        simulator.control.add_fault(match={"call": ["cancel_one", "get_order"]}, do={"status": 500})
+        killed = kill(account=FIRST, order_id="no-such-order")
+        assert (killed.state, outcomes(killed)) == (State.UNKNOWN, {"unknown"})
+
     def test_orders_that_arrive_during_the_kill_are_taken_too(self, simulator: SimulatorProcess, kill: Press) -> None:
         simulator.control.add_fault(match={"call": "list_orders"}, do={"arrive": 2}, times=1)
         killed = kill(account=FIRST)
@@ -322,6 +328,42 @@ class TestWhoCarriesItOut:
         assert pressed.state == State.UNKNOWN
         assert "KeyError" in the_sweep(pressed).error
         assert claim(pressed.id, source="another") is None
+
+    def test_a_named_order_that_is_not_there_is_not_green_after_a_take_over(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        pressed = press(account=FIRST, order_id="no-such-order")
+        assert claim(pressed.id, source="a worker that dies before it wrote anything down")
+        Sweep.objects.update(lease_until=timezone.now())
+        carry_out(pressed.id)
+        pressed.refresh_from_db()
+        assert (pressed.state, outcomes(pressed)) == (State.UNKNOWN, {"not_found"})
+
+    def test_what_was_not_found_before_a_take_over_is_not_green_after_it(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        pressed = press(account=FIRST, order_id="no-such-order")
+        assert claim(pressed.id, source="a worker that dies after it learnt of it")
+        now = timezone.now()
+        the_sweep(pressed).orders.create(order_id="no-such-order", outcome="not_found", updated_at=now, ended_at=now)
+        Sweep.objects.update(lease_until=now)
+        carry_out(pressed.id)
+        pressed.refresh_from_db()
+        assert pressed.state == State.UNKNOWN
+
+    @pytest.mark.usefixtures("impatient")
+    def test_a_named_order_is_sent_after_a_take_over_though_nothing_can_be_listed(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        order = open_orders(simulator, FIRST)[0]
+        pressed = press(account=FIRST, order_id=order["id"])
+        assert claim(pressed.id, source="a worker that dies before it sent anything")
+        Sweep.objects.update(lease_until=timezone.now())
+        simulator.control.add_fault(match={"call": "list_orders"}, do={"status": 500})
+        carry_out(pressed.id)
+        pressed.refresh_from_db()
+        assert pressed.state == State.UNKNOWN
+        assert [request["order_id"] for request in deletes(simulator)] == [order["id"]]
 
     def test_an_abandoned_sweep_is_taken_over_and_looked_up_first(
         self, simulator: SimulatorProcess, press: Press

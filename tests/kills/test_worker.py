@@ -65,6 +65,7 @@ def test_the_watchdog_carries_it_out_with_neither_redis_nor_worker(simulator: Si
     pressed = press(account=FIRST)
     wait_for(lambda: ended(pressed), "the kill to end")
     assert pressed.state == State.FLAT
+    assert Entry.objects.get(kind=Kind.ATTEMPT_ANSWERED).source.startswith("watchdog ")
     check_agreement(simulator)
 
 
