@@ -23,9 +23,17 @@ CLEAR_STREET_TIMEOUT_SECONDS = env.number("CLEAR_STREET_TIMEOUT_SECONDS", 5.0, l
 # arriving), in seconds.
 KILL_PATIENCE_SECONDS = env.number("KILL_PATIENCE_SECONDS", 30.0, least=1, most=3600)
 KILL_LIMIT_SECONDS = env.number("KILL_LIMIT_SECONDS", 300.0, least=1, most=86400)
-# Requests per second that keep the open book fresh; never a limit for a kill.
+# An order whose cancel the broker accepted and has not carried out is called stuck after so many seconds.
+KILL_STUCK_SECONDS = env.number("KILL_STUCK_SECONDS", 30.0, least=0.1, most=3600)
+# Between two lists of a latched account while orders arrive, in seconds; up to five times that when it is quiet.
+KILL_LATCH_SECONDS = env.number("KILL_LATCH_SECONDS", 1.0, least=0.05, most=60)
+# Repeats per second that one process may send to the broker at most; first attempts are never counted.
+KILL_REPEATS_PER_SECOND = env.number("KILL_REPEATS_PER_SECOND", 200.0, least=2, most=10_000)
+# Letting go of a latched kill takes a second person, unless this is on.
+RELEASE_BY_SAME_PERSON = env.boolean("RELEASE_BY_SAME_PERSON")
 # Said on every page: a simulator cannot be told from a tunnel to the broker by its address.
 BROKER_IS_SIMULATOR = env.boolean("BROKER_IS_SIMULATOR")
+# Requests per second that keep the open book fresh; never a limit for a kill.
 BOOK_REQUESTS_PER_SECOND = env.number("BOOK_REQUESTS_PER_SECOND", 5.0, least=0.1, most=1000)
 
 INSTALLED_APPS = [

@@ -25,7 +25,7 @@ from killswitch.access.roles import give_role
 from killswitch.audit import guard
 from killswitch.celery import app
 from killswitch.demo import redis_server
-from killswitch.kills.carry_out import stop_recorder
+from killswitch.kills.carry_out import close
 from killswitch.simulator.process import SimulatorProcess
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def _no_client_outlives_its_test() -> Iterator[None]:
     yield
-    broker.run(stop_recorder(), timeout=10)
+    broker.run(close(), timeout=10)
     broker.close()
 
 

@@ -15,7 +15,19 @@ from .errors import (
     Throttled,
     Unreachable,
 )
-from .types import NO_ORDER_IDS, Account, Execution, InstrumentType, Order, OrderStatus, OrderType, Side, TimeInForce
+from .types import (
+    NO_ORDER_IDS,
+    Account,
+    Execution,
+    InstrumentType,
+    Order,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+    multiplier,
+    parse_time,
+)
 
 __all__ = [
     "NO_ORDER_IDS",
@@ -43,6 +55,8 @@ __all__ = [
     "Unreachable",
     "client",
     "close",
+    "multiplier",
+    "parse_time",
     "run",
     "start",
 ]

@@ -5,13 +5,24 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
-from ._decode import Envelope, Metadata, T, Unreadable, read_envelope, read_many, read_one, read_retry_after
+from ._decode import (
+    Envelope,
+    Metadata,
+    T,
+    Unreadable,
+    read_clock_offset,
+    read_envelope,
+    read_many,
+    read_one,
+    read_retry_after,
+)
 from ._transport import make_transport, was_never_sent
 from .errors import (
     BadRequest,
@@ -45,6 +56,7 @@ class Answer(Generic[D]):
     request_id: str
     latency: float
     unreadable: int = 0  # items of a list that carried no readable id
+    clock_offset: float | None = None  # the broker's clock minus ours, in seconds; None where it did not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +84,7 @@ class _Page:
     envelope: Envelope
     http_status: int
     latency: float
+    clock_offset: float | None
 
 
 @dataclass
@@ -110,6 +123,7 @@ class ClearStreet:
         self.base_url = base_url.rstrip("/")
         self._timeouts = timeouts
         self._key = api_key.encode()
+        self.clock_offset: float | None = None  # as the last answer showed it; see Answer
         self._in_flight = asyncio.Semaphore(max_in_flight)
         self._urgent_in_flight = asyncio.Semaphore(max_in_flight)
         self._http = httpx.AsyncClient(
@@ -162,9 +176,13 @@ class ClearStreet:
         params = {"order_ids": ids} if ids else {}
         return await self._list(Order, f"/v1/accounts/{account_id}/orders", params, before_page)
 
-    async def executions(self, account_id: int, *, since: str = "") -> Listing[Execution]:
-        """List the fills of an account, newest first, from `since` (ISO 8601) on."""
-        return await self._list(Execution, f"/v1/accounts/{account_id}/executions", {"from": since} if since else {})
+    async def executions(
+        self, account_id: int, *, since: datetime | None = None, instrument_ids: Iterable[str] = ()
+    ) -> Listing[Execution]:
+        """List the fills of an account, newest first, from `since` by the broker's clock on."""
+        params = {"from": f"{since:%Y-%m-%dT%H:%M:%S.%fZ}" if since else "", "instrument_ids": ",".join(instrument_ids)}
+        given = {name: value for name, value in params.items() if value}
+        return await self._list(Execution, f"/v1/accounts/{account_id}/executions", given)
 
     async def order(self, account_id: int, order_id: str) -> Answer[Order]:
         """Read one order. Raises NoSuchOrder and every other BrokerError."""
@@ -292,7 +310,10 @@ class ClearStreet:
                 raise _transport_error(error, self.base_url, time.monotonic() - started) from None
             # An answer that repeats the key must not carry it into a table or onto a page.
             body = response.content.replace(self._key, b"***")
-            return _read_page(response, body, time.monotonic() - started)
+            latency = time.monotonic() - started
+            offset = read_clock_offset(response.headers.get("Date"), latency, time.time())
+            self.clock_offset = self.clock_offset if offset is None else offset
+            return _read_page(response, body, latency, offset)
 
 
 def _answer(page: _Page, data: D, unreadable: int = 0) -> Answer[D]:
@@ -302,6 +323,7 @@ def _answer(page: _Page, data: D, unreadable: int = 0) -> Answer[D]:
         request_id=page.envelope.request_id,
         latency=page.latency,
         unreadable=unreadable,
+        clock_offset=page.clock_offset,
     )
 
 
@@ -325,6 +347,7 @@ def _unknown(page: _Page, error: Exception) -> OutcomeUnknown:
         http_status=page.http_status,
         request_id=page.envelope.request_id,
         latency=page.latency,
+        clock_offset=page.clock_offset,
     )
 
 
@@ -347,19 +370,21 @@ def _cause(error: Exception) -> str:
     return type(error.__cause__ or error).__name__
 
 
-def _read_page(response: httpx.Response, body: bytes, latency: float) -> _Page:
+def _read_page(response: httpx.Response, body: bytes, latency: float, clock_offset: float | None) -> _Page:
     try:
         envelope = read_envelope(body)
     except Unreadable as error:
         if response.is_success:
-            raise OutcomeUnknown(str(error), http_status=response.status_code, latency=latency) from error
+            raise OutcomeUnknown(
+                str(error), http_status=response.status_code, latency=latency, clock_offset=clock_offset
+            ) from error
         envelope = Envelope()
     status = response.status_code
     if response.is_success and envelope.error is not None:
         status = _status_of(envelope)
     if response.is_success and status == response.status_code:
-        return _Page(envelope, status, latency)
-    raise _error(response, envelope, status, latency)
+        return _Page(envelope, status, latency, clock_offset)
+    raise _error(response, envelope, status, latency, clock_offset)
 
 
 def _status_of(envelope: Envelope) -> int:
@@ -371,7 +396,9 @@ def _status_of(envelope: Envelope) -> int:
     return code if 400 <= code < 600 else 0
 
 
-def _error(response: httpx.Response, envelope: Envelope, status: int, latency: float) -> BrokerError:
+def _error(
+    response: httpx.Response, envelope: Envelope, status: int, latency: float, clock_offset: float | None
+) -> BrokerError:
     message = envelope.message
     kind = _error_kind(status, message)
     return kind(
@@ -380,6 +407,7 @@ def _error(response: httpx.Response, envelope: Envelope, status: int, latency: f
         request_id=envelope.request_id,
         latency=latency,
         retry_after=read_retry_after(response.headers.get("Retry-After"), time.time()),
+        clock_offset=clock_offset,
     )
 
 

@@ -32,12 +32,14 @@ class BrokerError(Exception):
         request_id: str = "",
         latency: float = 0.0,
         retry_after: float | None = None,
+        clock_offset: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.http_status = http_status
         self.request_id = request_id
         self.latency = latency  # seconds
+        self.clock_offset = clock_offset  # seconds, as in an Answer
         self.retry_after = retry_after  # seconds, as the broker said; None where it did not
 
 

@@ -107,6 +107,11 @@ def parse_time(text: str | None) -> datetime | None:
         return None
 
 
+def multiplier(instrument_type: str | None) -> int:
+    """Return how many shares one unit of a quantity stands for."""
+    return OPTION_MULTIPLIER if instrument_type == InstrumentType.OPTION else 1
+
+
 def is_plausible(number: Decimal) -> bool:
     """Say whether a number can be a quantity or a price: finite, and of a size that can be written out."""
     return (
@@ -178,8 +183,7 @@ class Order(msgspec.Struct, kw_only=True, frozen=True):
         """Leaves quantity times price, in US dollars; None where there is no price to multiply with."""
         if self.price is None or self.leaves_quantity is None:
             return None
-        multiplier = OPTION_MULTIPLIER if self.instrument_type == InstrumentType.OPTION else 1
-        return abs(self.leaves_quantity * self.price * multiplier)
+        return abs(self.leaves_quantity * self.price * multiplier(self.instrument_type))
 
     @property
     def created(self) -> datetime | None:

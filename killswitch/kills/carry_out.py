@@ -1,128 +1,146 @@
-"""Carry out a kill: the one operation that the Celery task and the watchdog both call."""
+"""Carry out a kill: the one operation that the Celery task, the watchdog and the command line call.
+
+What is begun runs on this process's event loop; nobody has to wait for it. Before the process ends, `hand_over` gives
+back what is not finished.
+"""
 
 import asyncio
+import concurrent.futures
+import contextlib
 import logging
 import os
 import socket
-import time
+import threading
 import uuid
-from collections.abc import Sequence
 
 from django.conf import settings
 
 from killswitch import broker
 
-from .claims import Claim, ClaimedSweep, add_accounts, break_off, claim, give_up_roster, note_roster_error, renew_roster
+from . import clock
+from .budget import Budget
+from .claims import Claim, claim, is_held, renew_roster
+from .crew import Crew
 from .hold import Hold
-from .patience import FIRM_REFUSALS, LONGEST_PAUSE, REFUSALS_IN_A_ROW, RETRY_AFTER_CAP, Limits
-from .record import LEASE, LostLease, Recorder, renew
-from .sweep import SweepRun
+from .operations import ring
+from .patience import Limits
+from .record import LEASE, Recorder, renew
 
 logger = logging.getLogger(__name__)
 
+HAND_OVER_SECONDS = 8.0  # one request's time-out, and the time to write it down
+HEARTBEAT = LEASE.total_seconds() / 4
+LATCH_HEARTBEAT = 1.0  # seconds: how long a release may stay unnoticed
+
+_lock = threading.Lock()
+_under_way: dict[Hold, "concurrent.futures.Future[None]"] = {}
+_is_ending = False
 _recorder: Recorder | None = None
+_budget: Budget | None = None
+
+
+def begin(kill_id: uuid.UUID, who: str = "worker") -> "concurrent.futures.Future[None] | None":
+    """Take what nobody holds of a kill and begin to work on it, all accounts at once. Return what ends with it.
+
+    `who` stands in the record as the one that did it. Returns None where there is nothing to take.
+    """
+    asked_at = clock.monotonic()
+    if _is_ending:
+        return None
+    claimed = claim(kill_id, source=f"{who} {socket.gethostname()} {os.getpid()}")
+    if claimed is None:
+        return None
+    hold = Hold(asked_at, is_latched=claimed.kill.is_held)
+    with _lock:
+        future = _under_way[hold] = broker.start(_work(claimed, hold))
+    future.add_done_callback(lambda done: _forget(hold, kill_id, done))
+    return future
 
 
 def carry_out(kill_id: uuid.UUID, who: str = "worker") -> None:
-    """Take what nobody holds of a kill and work on it to the end, all accounts at once on one event loop.
-
-    `who` stands in the record as the one that did it.
-    """
-    asked_at = time.monotonic()
-    claimed = claim(kill_id, source=f"{who} {socket.gethostname()} {os.getpid()}")
-    if claimed is not None:
-        broker.run(_work(claimed, Hold(asked_at)))
+    """Begin, and wait for the end."""
+    future = begin(kill_id, who)
+    if future is not None:
+        future.result()
 
 
-async def stop_recorder() -> None:
-    """Close the recorder's database connection; the next kill opens a new one. Call it on the broker's loop."""
-    global _recorder
+def stop_all() -> None:
+    """Make everything that is under way give itself back. Returns at once; nothing more is begun."""
+    global _is_ending
+    _is_ending = True
+    with _lock:
+        holds = list(_under_way)
+    if holds:
+        broker.start(_stop(holds))
+
+
+def hand_over() -> None:
+    """Stop all and wait until it is given back, but not for long: leases run out by themselves."""
+    stop_all()
+    with _lock:
+        futures = list(_under_way.values())
+    if futures:
+        logger.warning("ending: %s kills are handed over", len(futures))
+        concurrent.futures.wait(futures, timeout=HAND_OVER_SECONDS)
+
+
+async def close() -> None:
+    """Close what this process keeps for its kills; the next one opens it anew. Call it on the broker's loop."""
+    global _recorder, _budget, _is_ending
     if _recorder is not None:
         await _recorder.close()
-        _recorder = None
+    _recorder, _budget, _is_ending = None, None, False
+
+
+async def _stop(holds: list[Hold]) -> None:
+    for hold in holds:
+        hold.stop()
+
+
+def _forget(hold: Hold, kill_id: uuid.UUID, done: "concurrent.futures.Future[None]") -> None:
+    with _lock:
+        _under_way.pop(hold, None)
+    if not done.cancelled() and done.exception() is not None:
+        logger.error("kill %s: the work on it broke off", kill_id, exc_info=done.exception())
 
 
 async def _work(claimed: Claim, hold: Hold) -> None:
-    global _recorder
+    global _recorder, _budget
     _recorder = recorder = _recorder or Recorder()
+    _budget = budget = _budget or Budget(settings.KILL_REPEATS_PER_SECOND)
+    crew = Crew(claimed, hold, recorder, budget, limits())
     heart = asyncio.create_task(_keep_leases(claimed, hold, recorder))
     try:
-        crew = _Crew(claimed, hold, recorder)
-        await asyncio.gather(crew.sweep_all(claimed.sweeps), crew.sweep_unknown_accounts())
+        await crew.run()
     finally:
         heart.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await heart
+    if crew.has_handed_over:
+        await asyncio.get_running_loop().run_in_executor(None, ring, claimed.kill.id)
+
+
+def limits() -> Limits:
+    """Read how long things may take from the settings."""
+    return Limits(
+        patience=settings.KILL_PATIENCE_SECONDS,
+        at_all=settings.KILL_LIMIT_SECONDS,
+        stuck=settings.KILL_STUCK_SECONDS,
+        latch=settings.KILL_LATCH_SECONDS,
+    )
 
 
 async def _keep_leases(claimed: Claim, hold: Hold, recorder: Recorder) -> None:
+    """Lengthen the leases, and notice a release."""
     while True:
-        await asyncio.sleep(LEASE.total_seconds() / 4)
-        asked_at = time.monotonic()
+        await asyncio.sleep(LATCH_HEARTBEAT if hold.is_latched else HEARTBEAT)
+        asked_at = clock.monotonic()
         try:
             await recorder.run(renew, claimed.token)
             if claimed.has_roster:
                 await recorder.run(renew_roster, claimed)
             hold.lengthen(asked_at)
+            if hold.is_latched and not await recorder.run(is_held, claimed.kill.id):
+                hold.release()
         except Exception:
             logger.exception("kill %s: the leases could not be lengthened", claimed.kill.id)
-
-
-class _Crew:
-    """Runs the sweeps of one claim."""
-
-    def __init__(self, claimed: Claim, hold: Hold, recorder: Recorder) -> None:
-        self._claimed = claimed
-        self._hold = hold
-        self._recorder = recorder
-        self._limits = Limits(patience=settings.KILL_PATIENCE_SECONDS, at_all=settings.KILL_LIMIT_SECONDS)
-
-    async def sweep_all(self, sweeps: Sequence[ClaimedSweep]) -> None:
-        await asyncio.gather(*(self._sweep(sweep) for sweep in sweeps))
-
-    async def _sweep(self, claimed_sweep: ClaimedSweep) -> None:
-        sweep = claimed_sweep.sweep
-        run = SweepRun(
-            self._claimed,
-            claimed_sweep,
-            broker=broker.client(),
-            recorder=self._recorder,
-            hold=self._hold,
-            limits=self._limits,
-        )
-        try:
-            await run.run()
-        except LostLease:
-            logger.warning("kill %s: account %s was taken over", self._claimed.kill.id, sweep.account_id)
-        except Exception as error:
-            logger.exception("kill %s: account %s broke off", self._claimed.kill.id, sweep.account_id)
-            why = f"an unexpected error ({type(error).__name__}) broke it off"
-            await self._recorder.run(break_off, self._claimed, sweep, why)
-
-    async def sweep_unknown_accounts(self) -> None:
-        """Ask the broker which accounts there are and sweep those that nobody knew. The known ones do not wait."""
-        if not self._claimed.has_roster:
-            return
-        try:
-            await self._ask_for_accounts()
-        except Exception as error:
-            logger.exception("kill %s: the accounts could not be taken up", self._claimed.kill.id)
-            await self._recorder.run(give_up_roster, self._claimed, f"an unexpected error ({type(error).__name__})")
-
-    async def _ask_for_accounts(self) -> None:
-        started, pause, refusals, under_way = time.monotonic(), 0.25, 0, []
-        while True:
-            listing = await broker.client().accounts()
-            named = [account.id for account in listing.items]
-            if named or listing.whole:
-                # Those that were named are swept at once, even where the list broke off.
-                added = await self._recorder.run(add_accounts, self._claimed, named, listing.whole)
-                under_way.append(asyncio.create_task(self.sweep_all(added)))
-            refusals = refusals + 1 if isinstance(listing.error, FIRM_REFUSALS) else 0
-            is_late = time.monotonic() - started > self._limits.patience
-            if listing.error is None or refusals >= REFUSALS_IN_A_ROW or is_late:
-                break
-            await self._recorder.run(note_roster_error, self._claimed, listing.error.message)
-            await asyncio.sleep(max(pause, min(listing.error.retry_after or 0.0, RETRY_AFTER_CAP)))
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-        if listing.error is not None:
-            await self._recorder.run(give_up_roster, self._claimed, listing.error.message)
-        await asyncio.gather(*under_way)

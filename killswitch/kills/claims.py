@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Draft, append
 from killswitch.audit.queries import unanswered
 
+from .ends import settle
 from .entries import Subject, announce_mass_cancel, never_answered, sweep_ended
 from .models import Kill, KilledOrder, Roster, State, Sweep
 from .record import LEASE
@@ -62,8 +63,18 @@ def _free(now: datetime) -> Q:
     return Q(lease_until=None) | Q(lease_until__lt=now)
 
 
+def _roster_is_open() -> Q:
+    """Match kills that (still) ask the broker which accounts there are; a latched one asks until it is released."""
+    held = Q(latched=True, released_at=None) & ~Q(roster=Roster.GIVEN)
+    return Q(roster=Roster.PENDING) | held
+
+
+def _my_roster(claim: Claim) -> QuerySet[Kill]:
+    return Kill.objects.filter(_roster_is_open(), id=claim.kill.id, lease_token=claim.token)
+
+
 def _take_roster(kill: Kill, token: uuid.UUID, now: datetime) -> bool:
-    pending = Kill.objects.filter(_free(now), id=kill.id, roster=Roster.PENDING)
+    pending = Kill.objects.filter(_free(now), _roster_is_open(), id=kill.id)
     return pending.update(lease_token=token, lease_until=now + LEASE) == 1
 
 
@@ -81,17 +92,21 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
     return claimed + [ClaimedSweep(sweep, None, list(sweep.orders.all()), False) for sweep in orphaned]
 
 
+def _goes_out_at_once(kill: Kill) -> bool:
+    """Say whether the first thing that leaves is a mass cancel, blind."""
+    return kill.filter.is_for_the_broker and not kill.dry_run
+
+
 def _first_attempt(kill: Kill, now: datetime) -> dict[str, datetime]:
-    return {"first_attempt_at": now} if kill.filter.is_for_the_broker else {}
+    return {"first_attempt_at": now} if _goes_out_at_once(kill) else {}
 
 
 def _announce(
     kill: Kill, sweeps: Iterable[Sweep], source: str, now: datetime
 ) -> tuple[list[Draft], list[ClaimedSweep]]:
     drafts, claimed = [], []
-    goes_to_the_broker = kill.filter.is_for_the_broker
     for sweep in sweeps:
-        attempt_id = uuid.uuid4() if goes_to_the_broker else None
+        attempt_id = uuid.uuid4() if _goes_out_at_once(kill) else None
         if attempt_id:
             subject = Subject.of(kill, sweep.account_id, source)
             drafts.append(announce_mass_cancel(subject, attempt_id, now))
@@ -124,9 +139,8 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
     """
     now = timezone.now()
     with transaction.atomic():
-        mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
-        answer = {"roster": Roster.CONFIRMED, "roster_error": ""} if is_whole else {"roster": Roster.PENDING}
-        if not mine.update(**answer):
+        answer = {"roster": Roster.CONFIRMED, "roster_error": ""} if is_whole else {}
+        if not _my_roster(claim).update(lease_until=now + LEASE, **answer):
             return []
         known = set(Sweep.objects.filter(kill=claim.kill).values_list("account_id", flat=True))
         new = sorted(set(account_ids) - known)
@@ -145,7 +159,7 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
         added = list(Sweep.objects.filter(kill=claim.kill, account_id__in=new).order_by("account_id"))
         drafts, claimed = _announce(claim.kill, added, claim.source, now)
         append([*_widened(claim, new, now), *drafts])
-        end_if_over(claim.kill.id)
+        settle(claim.kill.id)
     return claimed
 
 
@@ -153,16 +167,8 @@ def _widened(claim: Claim, new: list[int], now: datetime) -> list[Draft]:
     if not new:
         return []
     subject = Subject.of(claim.kill, new[0], claim.source)
-    return [
-        Draft(
-            kind=Kind.KILL_WIDENED,
-            at=now,
-            actor=subject.actor,
-            kill_id=claim.kill.id,
-            sentence=f"The broker named {len(new)} accounts that were not known here: they are swept as well",
-            data={"accounts": new},
-        )
-    ]
+    words = f"The broker named {len(new)} accounts that were not known here: they are swept as well"
+    return [subject.draft(Kind.KILL_WIDENED, words, now, account_id=None, data={"accounts": new})]
 
 
 def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
@@ -179,60 +185,43 @@ def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
         if worn_out.update(state=State.UNKNOWN, ended_at=now, error=why):
             subject = Subject.of(claim.kill, sweep.account_id, claim.source)
             append([sweep_ended(subject, State.UNKNOWN, None, why, now)])
-            end_if_over(claim.kill.id)
+            settle(claim.kill.id)
 
 
 def note_roster_error(claim: Claim, why: str) -> None:
     """Show on the kill why the accounts are not known yet; the question stays open."""
-    mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
-    mine.update(roster_error=f"The accounts could not be listed: {why}")
+    _my_roster(claim).update(roster_error=f"The accounts could not be listed: {why}")
 
 
 def give_up_roster(claim: Claim, why: str) -> None:
     """Write that the broker did not say which accounts there are: the kill cannot be called flat."""
     with transaction.atomic():
-        mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
-        if mine.update(roster=Roster.FAILED, roster_error=f"The accounts could not be listed: {why}"):
-            end_if_over(claim.kill.id)
+        if _my_roster(claim).update(roster=Roster.FAILED, roster_error=f"The accounts could not be listed: {why}"):
+            settle(claim.kill.id)
 
 
 def renew_roster(claim: Claim) -> None:
-    mine = Kill.objects.filter(id=claim.kill.id, lease_token=claim.token, roster=Roster.PENDING)
-    mine.update(lease_until=timezone.now() + LEASE)
+    _my_roster(claim).update(lease_until=timezone.now() + LEASE)
 
 
-def end_if_over(kill_id: uuid.UUID) -> None:
-    """End a kill whose last sweep has ended. A kill is as bad as its worst sweep. Call it inside a transaction."""
-    # The lock lets two workers that end the last two sweeps at once see each other.
-    kill = Kill.objects.select_for_update().get(id=kill_id)
-    if kill.is_over or kill.roster == Roster.PENDING or kill.sweeps.filter(ended_at=None).exists():
-        return
-    states = set(kill.sweeps.values_list("state", flat=True))
-    if kill.roster == Roster.FAILED or State.UNKNOWN in states or not states:
-        state = State.UNKNOWN
-    else:
-        state = State.NOT_FLAT if State.NOT_FLAT in states else State.FLAT
+def is_held(kill_id: uuid.UUID) -> bool:
+    """Say whether a kill is latched and not released, as the database has it now."""
+    return Kill.objects.filter(id=kill_id, latched=True, released_at=None).exists()
+
+
+def hand_over(claim: Claim, sweep: Sweep) -> None:
+    """Give a sweep back before this process ends, so that somebody else takes it up at once."""
     now = timezone.now()
-    Kill.objects.filter(id=kill_id).update(state=state, ended_at=now)
-    append([_kill_ended(kill, state, now)])
+    with transaction.atomic():
+        mine = Sweep.objects.filter(id=sweep.id, lease_token=claim.token, ended_at=None)
+        if mine.update(lease_token=None, lease_until=now):
+            subject = Subject.of(claim.kill, sweep.account_id, claim.source)
+            words = f"Handed account {sweep.account_id} over: this process is about to end"
+            append([subject.draft(Kind.SWEEP_HANDED_OVER, words, now)])
 
 
-def _kill_ended(kill: Kill, state: State, now: datetime) -> Draft:
-    told = {
-        State.FLAT: "is flat: the broker lists no matching open order on any of its accounts",
-        State.NOT_FLAT: "ended and is not flat: matching orders are still open",
-        State.UNKNOWN: "ended and nobody knows whether it is flat: ask the broker by telephone",
-    }[state]
-    actor = Subject.of(kill, 0, kill.source).actor
-    return Draft(
-        kind=Kind.KILL_ENDED,
-        at=now,
-        actor=actor,
-        kill_id=kill.id,
-        sentence=f"The kill of {actor.name} ({kill.scope}) {told}",
-        outcome=state,
-        data={"seconds": round((now - kill.engaged_at).total_seconds(), 3), "error": kill.roster_error},
-    )
+def hand_over_roster(claim: Claim) -> None:
+    _my_roster(claim).update(lease_token=None, lease_until=timezone.now())
 
 
 def overdue(now: datetime, unclaimed_before: datetime) -> list[uuid.UUID]:
@@ -241,7 +230,7 @@ def overdue(now: datetime, unclaimed_before: datetime) -> list[uuid.UUID]:
     sweeps = Sweep.objects.filter(never_taken | Q(lease_until__lt=now), ended_at=None)
     rosters = Kill.objects.filter(
         Q(lease_until=None, engaged_at__lt=unclaimed_before) | Q(lease_until__lt=now),
-        roster=Roster.PENDING,
+        _roster_is_open(),
         ended_at=None,
     )
     return list(dict.fromkeys([*sweeps.values_list("kill_id", flat=True), *rosters.values_list("id", flat=True)]))

@@ -33,7 +33,7 @@ FILTER_NAMES = (
     "order_id",
 )
 FILTER_FIELDS = frozenset(FILTER_NAMES)
-DECISION_FIELDS = FILTER_FIELDS | {"account", "all_accounts", "reason", "idempotency_key"}
+DECISION_FIELDS = FILTER_FIELDS | {"account", "all_accounts", "reason", "idempotency_key", "latched", "dry_run"}
 SINGLE_FIELDS = frozenset(
     {
         "side",
@@ -43,6 +43,8 @@ SINGLE_FIELDS = frozenset(
         "all_accounts",
         "reason",
         "idempotency_key",
+        "latched",
+        "dry_run",
     }
 )
 
@@ -63,6 +65,8 @@ class Decision:
     all_accounts: bool = False
     filter: OrderFilter = OrderFilter()
     reason: str = ""
+    latched: bool = False
+    dry_run: bool = False
     idempotency_key: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
@@ -77,8 +81,12 @@ def read_decision(values: Values) -> Decision:
         all_accounts=all_accounts,
         filter=reader.filter(),
         reason=reader.reason(),
+        latched=reader.flag("latched"),
+        dry_run=reader.flag("dry_run"),
         idempotency_key=reader.key(),
     )
+    if decision.latched and decision.dry_run:
+        errors["dry_run"] = "a dry run cannot be latched: take one of the two"
     if not errors and not account_ids and not all_accounts:
         errors["account"] = "say which accounts, or all_accounts=on"
     if account_ids and all_accounts:
@@ -90,6 +98,17 @@ def read_decision(values: Values) -> Decision:
     if errors:
         raise InvalidDecision(errors)
     return decision
+
+
+def read_release(values: Values) -> str:
+    """Read why a latched kill is released. Raises InvalidDecision."""
+    errors = {name: "is not a field of a release" for name in values if name != "reason"} | _repeated_fields(values)
+    reason = _Reader(values, errors).reason()
+    if not errors and not reason:
+        errors["reason"] = "say why it is released: it stands in the audit trail"
+    if errors:
+        raise InvalidDecision(errors)
+    return reason
 
 
 def values_of_other_filters(values: Values) -> bool:

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from killswitch.audit.models import Kind
@@ -11,32 +12,31 @@ from killswitch.broker import Answer, BrokerError, NothingMatches, Order
 
 from .models import Kill, KilledOrder, State
 
+DRY_RUN = "DRY RUN: "
+
 
 @dataclass(frozen=True)
 class Subject:
-    """Of which kill and account entries tell, and by whose decision."""
+    """Of which kill and account entries tell, and by whose decision. Every entry of a dry run says that it is one."""
 
     kill_id: uuid.UUID
     account_id: int
     actor: Actor
     scope: str
     filter_data: dict[str, Any]
+    dry_run: bool = False
 
     @classmethod
     def of(cls, kill: Kill, account_id: int, source: str) -> "Subject":
         actor = Actor(id=kill.engaged_by_id, name=kill.engaged_by_name, source=source)
-        return cls(kill.id, account_id, actor, kill.scope, kill.filter_data)
+        return cls(kill.id, account_id, actor, kill.scope, kill.filter_data, kill.dry_run)
 
     def draft(self, kind: Kind, sentence: str, at: datetime, **values: Any) -> Draft:
-        return Draft(
-            kind=kind,
-            at=at,
-            sentence=sentence,
-            actor=self.actor,
-            kill_id=self.kill_id,
-            account_id=self.account_id,
-            **values,
-        )
+        if self.dry_run:
+            sentence = DRY_RUN + sentence
+            values["data"] = {**values.get("data", {}), "dry_run": True}
+        values = {"account_id": self.account_id, **values}
+        return Draft(kind=kind, at=at, sentence=sentence, actor=self.actor, kill_id=self.kill_id, **values)
 
 
 def order_values(order: Order) -> dict[str, Any]:
@@ -91,7 +91,12 @@ def mass_cancel_accepted(
         f"The broker accepted the cancel of {count} order{'' if count == 1 else 's'} of account {subject.account_id}",
         at,
         attempt_id=attempt_id,
-        data={"call": "cancel_all_open_orders", "orders": count, "unreadable": answer.unreadable},
+        data={
+            "call": "cancel_all_open_orders",
+            "orders": count,
+            "unreadable": answer.unreadable,
+            "clock_offset": answer.clock_offset,
+        },
         **_exchange(answer),
     )
     return [answered, *(_accepted(subject, order, answer, attempt_id, at) for order in answer.data)]
@@ -118,7 +123,7 @@ def cancel_accepted(subject: Subject, answer: Answer[Order], attempt_id: uuid.UU
         f"The broker accepted the cancel of order {order.id}: {order.status or 'no status given'}",
         at,
         attempt_id=attempt_id,
-        data={"call": "cancel_open_order"},
+        data={"call": "cancel_open_order", "clock_offset": answer.clock_offset},
         **order_values(order),
         **_exchange(answer),
     )
@@ -140,7 +145,12 @@ def cancel_failed(
         http_status=error.http_status,
         request_id=error.request_id,
         latency_us=round(error.latency * 1_000_000),
-        data={"error": error.code, "message": error.message, "retry_after": error.retry_after},
+        data={
+            "error": error.code,
+            "message": error.message,
+            "retry_after": error.retry_after,
+            "clock_offset": error.clock_offset,
+        },
     )
 
 
@@ -154,11 +164,65 @@ def never_answered(subject: Subject, attempt_id: uuid.UUID, order_id: str, at: d
     )
 
 
+def rehearse_mass_cancel(subject: Subject, at: datetime) -> Draft:
+    return subject.draft(
+        Kind.ATTEMPT_REHEARSED,
+        f"Would ask the broker to cancel all open orders of account {subject.account_id}"
+        + (" that match the filter" if subject.filter_data else ""),
+        at,
+        data={"call": "cancel_all_open_orders", "scope": subject.scope, "filter": subject.filter_data},
+    )
+
+
+def rehearse_cancel(subject: Subject, order: Order, at: datetime) -> Draft:
+    return subject.draft(
+        Kind.ATTEMPT_REHEARSED,
+        f"Would cancel order {order.id} of account {subject.account_id}",
+        at,
+        data={"call": "cancel_open_order", "scope": subject.scope, "filter": subject.filter_data},
+        **order_values(order),
+    )
+
+
+def order_arrived(subject: Subject, order: Order, at: datetime) -> Draft:
+    return subject.draft(
+        Kind.ORDER_ARRIVED,
+        f"Order {order.id} arrived on account {subject.account_id} after the kill began",
+        at,
+        **order_values(order),
+    )
+
+
+def order_replaces(subject: Subject, order: Order, replaced: str, at: datetime) -> Draft:
+    return subject.draft(
+        Kind.ORDER_SUCCESSOR,
+        f"Order {order.id} of account {subject.account_id} replaces order {replaced}: it is canceled too",
+        at,
+        data={"replaces": replaced},
+        **order_values(order),
+    )
+
+
+def sweep_holds(subject: Subject, at: datetime) -> Draft:
+    return subject.draft(
+        Kind.SWEEP_HOLDS,
+        f"Account {subject.account_id} is quiet: the broker listed no matching open order, twice. "
+        "The kill is latched and sweeps on until it is released",
+        at,
+        outcome=State.LATCHED,
+    )
+
+
 def order_ended(subject: Subject, row: KilledOrder, at: datetime) -> Draft:
     return subject.draft(
         Kind.ORDER_ENDED,
-        f"Order {row.order_id}: {row.get_outcome_display()}",
+        f"Order {row.order_id}: {row.get_outcome_display()}{_lost(row)}",
         at,
+        data={
+            "late": row.is_late,
+            "lost_quantity": _text(row.lost_quantity),
+            "lost_notional": _text(row.lost_notional),
+        },
         order_id=row.order_id,
         client_order_id=row.client_order_id,
         symbol=row.symbol,
@@ -172,7 +236,21 @@ def order_ended(subject: Subject, row: KilledOrder, at: datetime) -> Draft:
     )
 
 
+def _lost(row: KilledOrder) -> str:
+    if not row.lost_quantity:
+        return ""
+    worth = "" if row.lost_notional is None else f", {row.lost_notional:,.2f} US dollars,"
+    return f"; {row.lost_quantity:f}{worth} traded while the cancel was on its way"
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
 def sweep_ended(subject: Subject, state: State, open_orders: int | None, error: str, at: datetime) -> Draft:
+    if subject.dry_run and state == State.NOT_FLAT:
+        told = f"{open_orders} orders of account {subject.account_id} would have been canceled; nothing was sent"
+        return subject.draft(Kind.SWEEP_ENDED, told, at, outcome=state, data={"open_orders": open_orders})
     told = {
         State.FLAT: f"Account {subject.account_id} is flat: the broker listed no matching open order, twice",
         State.NOT_FLAT: f"Account {subject.account_id} is not flat: {open_orders} matching orders are still open",

@@ -1,23 +1,28 @@
 """What one sweep writes down: its announcements and answers, what became of its orders, how it stands."""
 
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.utils import timezone
 
 from killswitch.audit.operations import Draft
 
-from . import entries
-from .claims import end_if_over
+from . import clock, entries
 from .hold import Hold
 from .models import KilledOrder, Outcome, State
 from .orders import TouchedOrders
-from .record import LostLease, Note, Recorder
+from .record import LostLease, Note
 
 ENTRIES_IN_A_NOTE = 2000  # so that no commit keeps others waiting for long
+
+
+class Committer(Protocol):
+    """Where a sweep writes: the database's recorder, or the journal of a break-glass kill."""
+
+    async def commit(self, note: Note) -> None:
+        """Wait until `note` is safe. Raises LostLease."""
 
 
 class Logbook:
@@ -30,7 +35,7 @@ class Logbook:
         token: uuid.UUID,
         subject: entries.Subject,
         orders: TouchedOrders,
-        recorder: Recorder,
+        recorder: Committer,
         hold: Hold,
     ) -> None:
         self._sweep_id = sweep_id
@@ -56,17 +61,18 @@ class Logbook:
         """Commit answers, which are written even where the sweep is no longer ours."""
         await self._write(drafts, {})
 
-    async def note_pass(self, *, passes: int, open_orders: int | None, error: str) -> bool:
-        """Commit how the sweep stands after a list. Return whether an order has changed since the last time."""
-        sweep: dict[str, Any] = {"passes": passes, "error": error}
-        if open_orders is not None:
-            sweep |= {"open_orders": open_orders, "listed_at": timezone.now()}
-        return await self._write([], sweep)
+    async def note_pass(self, *, settles: bool = False, **sweep: Any) -> None:
+        """Commit how the sweep stands after a pass; `settles` where its state is another than before."""
+        await self._write([], sweep, settles=settles)
+
+    async def holds(self, **sweep: Any) -> None:
+        """Commit that a latched account is quiet."""
+        await self._write([entries.sweep_holds(self._subject, timezone.now())], sweep, settles=True)
 
     async def end(self, state: State, *, open_orders: int | None, error: str) -> None:
         """Commit the end of the sweep, with an outcome for every order that has none."""
         now = timezone.now()
-        for row in self._orders.pending():
+        for row in self._orders.with_outcome(Outcome.PENDING):
             self._orders.end(row.order_id, _unfinished(row.status, state), now)
         ended = entries.sweep_ended(self._subject, state, open_orders, error, now)
         sweep = {
@@ -75,8 +81,10 @@ class Logbook:
             "flat_at": now if state == State.FLAT else None,
             "open_orders": open_orders,
             "error": error,
+            "throttled": "",
+            "next_try_at": None,
         }
-        await self._write([], sweep, last=ended, afterwards=lambda: end_if_over(self._subject.kill_id))
+        await self._write([], sweep, last=ended, settles=True)
 
     async def _write(
         self,
@@ -85,20 +93,19 @@ class Logbook:
         *,
         last: Draft | None = None,
         is_announcement: bool = False,
-        afterwards: Callable[[], None] | None = None,
-    ) -> bool:
+        settles: bool = False,
+    ) -> None:
         changed, ended = self._orders.take_changes()
         now = timezone.now()
         told = [*drafts, *(entries.order_ended(self._subject, row, now) for row in ended), *([last] if last else [])]
-        asked_at = time.monotonic()
-        for note in self._portions(told, changed, sweep, is_announcement, afterwards):
+        asked_at = clock.monotonic()
+        for note in self._portions(told, changed, sweep, is_announcement, settles):
             try:
                 await self._recorder.commit(note)
             except Exception:
                 self._is_closed = True
                 raise
         self._hold.lengthen(asked_at)
-        return bool(changed)
 
     def _portions(
         self,
@@ -106,7 +113,7 @@ class Logbook:
         rows: Sequence[KilledOrder],
         sweep: dict[str, Any],
         is_announcement: bool,
-        afterwards: Callable[[], None] | None,
+        settles: bool,
     ) -> list[Note]:
         """Cut into notes of a bearable size; what the sweep itself becomes is in the last one."""
         count = max(1, -(-max(len(drafts), len(rows)) // ENTRIES_IN_A_NOTE))
@@ -119,7 +126,7 @@ class Logbook:
                 orders=rows[part],
                 sweep=sweep if part is parts[-1] else {},
                 is_announcement=is_announcement,
-                afterwards=afterwards if part is parts[-1] else None,
+                settles=self._subject.kill_id if settles and part is parts[-1] else None,
             )
             for part in parts
         ]

@@ -13,6 +13,7 @@ class State(models.TextChoices):
     """How a sweep or a kill stands."""
 
     RUNNING = "running", "running"
+    LATCHED = "latched", "latched"  # quiet, and swept on until somebody releases it
     FLAT = "flat", "flat"
     NOT_FLAT = "not_flat", "not flat"
     UNKNOWN = "unknown", "unknown"
@@ -41,6 +42,7 @@ class Outcome(models.TextChoices):
     STUCK = "stuck", "stuck in pending cancel"
     NOT_FOUND = "not_found", "not found at the broker"
     UNKNOWN = "unknown", "unknown"
+    WOULD_CANCEL = "would_cancel", "would have been canceled"  # in a dry run
 
 
 class Kill(models.Model):
@@ -56,6 +58,12 @@ class Kill(models.Model):
     all_accounts = models.BooleanField(default=False)
     filter_data = models.JSONField(default=dict)
     scope = models.TextField()
+    dry_run = models.BooleanField(default=False)
+    latched = models.BooleanField(default=False)
+    released_at = models.DateTimeField(null=True)
+    released_by_id = models.BigIntegerField(null=True)
+    released_by_name = models.CharField(max_length=150, blank=True)
+    release_reason = models.TextField(blank=True)
 
     state = models.CharField(max_length=20, choices=State, default=State.RUNNING)
     ended_at = models.DateTimeField(null=True)
@@ -85,6 +93,11 @@ class Kill(models.Model):
     def is_over(self) -> bool:
         return self.ended_at is not None
 
+    @property
+    def is_held(self) -> bool:
+        """Say whether it is latched and nobody has released it: it sweeps on, however quiet it is."""
+        return self.latched and self.released_at is None
+
 
 class Sweep(models.Model):
     """What a kill does on one account: passes until no matching order is open."""
@@ -102,6 +115,8 @@ class Sweep(models.Model):
     open_orders = models.PositiveIntegerField("matching orders still open when last listed", null=True)
     listed_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
+    throttled = models.TextField("why the broker makes it wait", blank=True)
+    next_try_at = models.DateTimeField(null=True)
     break_offs = models.PositiveSmallIntegerField("times that an unexpected error broke it off", default=0)
 
     class Meta:
@@ -122,6 +137,7 @@ class KilledOrder(models.Model):
     symbol = models.TextField(blank=True)
     side = models.TextField(blank=True)
     order_type = models.TextField(blank=True)
+    instrument_type = models.TextField(blank=True)
     status = models.TextField(blank=True)
     outcome = models.CharField(max_length=20, choices=Outcome, default=Outcome.PENDING)
     quantity = ExactDecimalField()
@@ -129,6 +145,11 @@ class KilledOrder(models.Model):
     filled_quantity = ExactDecimalField()
     filled_before = ExactDecimalField(help_text="filled when the sweep first saw it")
     price = ExactDecimalField()
+    is_late = models.BooleanField("arrived after the kill began", default=False)
+    replaces = models.TextField("order that it replaced", blank=True)
+    pending_since = models.DateTimeField("cancel accepted, not carried out since", null=True)
+    lost_quantity = ExactDecimalField(help_text="traded while the cancel was on its way")
+    lost_notional = ExactDecimalField()
     attempts = models.PositiveIntegerField(default=0)
     request_id = models.TextField(blank=True)
     updated_at = models.DateTimeField()

@@ -15,6 +15,7 @@ from killswitch.audit.operations import Actor, Draft, append
 from killswitch.celery import app
 
 from .decision import Decision
+from .entries import DRY_RUN
 from .filter import scope_sentence
 from .models import Kill, Roster, Sweep
 
@@ -45,6 +46,8 @@ def engage(*, decision: Decision, known_account_ids: Iterable[int], actor: Actor
                 "engaged_by_name": actor.name,
                 "source": actor.source,
                 "reason": decision.reason,
+                "latched": decision.latched,
+                "dry_run": decision.dry_run,
                 "all_accounts": decision.all_accounts,
                 "filter_data": decision.filter.as_data(),
                 "scope": scope_sentence(decision.filter, account_ids, decision.all_accounts),
@@ -67,15 +70,24 @@ def _announcement(kill: Kill, account_ids: list[int], actor: Actor) -> Draft:
         actor=actor,
         kill_id=kill.id,
         account_id=account_ids[0] if len(account_ids) == 1 and not kill.all_accounts else None,
-        sentence=f"{actor.name or 'Somebody'} engaged a kill: cancel {kill.scope}{_because(kill.reason)}",
+        sentence=f"{_engaged(kill, actor)}: cancel {kill.scope}{_because(kill.reason)}",
         data={
             "reason": kill.reason,
             "all_accounts": kill.all_accounts,
             "accounts": account_ids,
             "filter": kill.filter_data,
+            "latched": kill.latched,
+            "dry_run": kill.dry_run,
             "idempotency_key": str(kill.idempotency_key),
         },
     )
+
+
+def _engaged(kill: Kill, actor: Actor) -> str:
+    who = actor.name or "Somebody"
+    if kill.dry_run:
+        return f"{DRY_RUN}{who} rehearsed a kill"
+    return f"{who} engaged a {'latched ' if kill.latched else ''}kill"
 
 
 def _because(reason: str) -> str:
@@ -87,6 +99,7 @@ def _must_be_the_same(kill: Kill, decision: Decision, actor: Actor) -> None:
         kill.engaged_by_id == actor.id
         and kill.filter_data == decision.filter.as_data()
         and kill.all_accounts == decision.all_accounts
+        and (kill.latched, kill.dry_run) == (decision.latched, decision.dry_run)
         and (decision.all_accounts or _accounts_at_the_start(kill) == set(decision.account_ids))
     )
     if not same:

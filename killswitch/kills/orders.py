@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from killswitch.broker import Order, OrderStatus
 
+from . import clock
 from .models import KilledOrder, Outcome
 
 ENDS = {
@@ -15,6 +17,7 @@ ENDS = {
     OrderStatus.DONE_FOR_DAY: Outcome.EXPIRED,
     OrderStatus.CALCULATED: Outcome.EXPIRED,
 }
+NOT_AN_END = (Outcome.PENDING, Outcome.STUCK)
 
 
 class TouchedOrders:
@@ -25,6 +28,10 @@ class TouchedOrders:
         self._rows = {row.order_id: row for row in rows}
         self._changed: dict[str, KilledOrder] = {}
         self._ended: dict[str, KilledOrder] = {}
+        # On the monotonic clock of this process: whoever takes a sweep over starts to count anew.
+        self._pending_from = {
+            row.order_id: clock.monotonic() for row in rows if row.status == OrderStatus.PENDING_CANCEL
+        }
 
     def __contains__(self, order_id: str) -> bool:
         return order_id in self._rows
@@ -32,12 +39,30 @@ class TouchedOrders:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def pending(self) -> list[KilledOrder]:
-        """Return the rows whose end the broker has not told."""
-        return [row for row in self._rows.values() if row.outcome == Outcome.PENDING]
+    @property
+    def have_changed(self) -> bool:
+        """Say whether there is something to be written."""
+        return bool(self._changed)
 
-    def ids_with(self, outcome: Outcome) -> list[str]:
-        return [row.order_id for row in self._rows.values() if row.outcome == outcome]
+    def pending(self) -> list[KilledOrder]:
+        """Return the rows whose end the broker has not told, those that are stuck among them."""
+        return [row for row in self._rows.values() if row.outcome in NOT_AN_END]
+
+    def with_outcome(self, outcome: Outcome) -> list[KilledOrder]:
+        return [row for row in self._rows.values() if row.outcome == outcome]
+
+    def successor_of(self, order_id: str) -> KilledOrder | None:
+        return next((row for row in self._rows.values() if row.replaces == order_id), None)
+
+    def traded_on_the_way(self) -> list[KilledOrder]:
+        """Return the ended rows of which it is not yet known what traded while the cancel was on its way."""
+        return [
+            row
+            for row in self._rows.values()
+            if row.outcome not in NOT_AN_END
+            and row.lost_notional is None
+            and (row.filled_quantity or 0) > (row.filled_before or 0)
+        ]
 
     def expect(self, order_ids: Iterable[str], now: datetime) -> None:
         """Keep a row for orders that were named, so that none of them goes without an outcome."""
@@ -46,6 +71,9 @@ class TouchedOrders:
 
     def attempts(self, order_id: str) -> int:
         return self._rows[order_id].attempts if order_id in self._rows else 0
+
+    def is_stuck(self, order_id: str) -> bool:
+        return order_id in self._rows and self._rows[order_id].outcome == Outcome.STUCK
 
     def count_attempt(self, order_id: str, order: Order | None, now: datetime) -> None:
         if order is not None:
@@ -60,14 +88,50 @@ class TouchedOrders:
         row.attempts -= 1
         self._changed[order_id] = row
 
+    def mark_late(self, order: Order, now: datetime) -> None:
+        """Note that an order arrived after the kill began."""
+        self.see(order, now)
+        self._rows[order.id].is_late = True
+        self._changed[order.id] = self._rows[order.id]
+
+    def mark_successor(self, order: Order, replaced: str, now: datetime) -> None:
+        """Note that an order is what another one lives on as."""
+        self.see(order, now)
+        self._rows[order.id].replaces = replaced
+        self._changed[order.id] = self._rows[order.id]
+
+    def mark_stuck(self, deadline: float, now: datetime) -> None:
+        """Call stuck what has waited longer than `deadline` seconds since the broker accepted its cancel."""
+        late = clock.monotonic() - deadline
+        for order_id, since in self._pending_from.items():
+            if since <= late and self._rows[order_id].outcome == Outcome.PENDING:
+                self.end(order_id, Outcome.STUCK, now)
+
+    def note_lost(self, order_id: str, quantity: Decimal, notional: Decimal | None, now: datetime) -> None:
+        """Keep what traded while the cancel was on its way, and tell the order's end (again) with it."""
+        row = self._rows[order_id]
+        if (row.lost_quantity, row.lost_notional) == (quantity, notional):
+            return
+        row.lost_quantity, row.lost_notional = quantity, notional
+        if row.outcome == Outcome.CANCELED and quantity:
+            row.outcome = Outcome.PARTLY_FILLED
+        self._changed[order_id] = row
+        if quantity:
+            self._ended[order_id] = row
+
     def see(self, order: Order, now: datetime, request_id: str = "") -> None:
         """Take over what the broker says of an order, and its outcome if that is an end."""
+        is_new = order.id not in self._rows or not self._rows[order.id].status
         row = self._row(order.id, now)
-        if row.filled_before is None:
+        if is_new and (order.is_open or not order.filled_quantity):
+            # Of one that is first seen when it has ended, its executions tell what traded since the press.
             row.filled_before = order.filled_quantity
         before = (row.status, row.leaves_quantity, row.filled_quantity, row.outcome)
         _copy(order, row)
+        self._count_pending(order, row, now)
         row.request_id = request_id or row.request_id
+        if row.filled_before is not None and (order.filled_quantity or 0) > row.filled_before:
+            row.lost_quantity = (order.filled_quantity or Decimal(0)) - row.filled_before
         outcome = _outcome(order, row)
         if outcome != row.outcome:
             self.end(order.id, outcome, now)
@@ -79,7 +143,7 @@ class TouchedOrders:
         """Set an outcome. Back to pending, too: an order that was thought to have ended may come back."""
         row = self._row(order_id, now)
         row.outcome = outcome
-        row.ended_at = None if outcome == Outcome.PENDING else now
+        row.ended_at = None if outcome in NOT_AN_END else now
         self._changed[order_id] = row
         if outcome != Outcome.PENDING:
             self._ended[order_id] = row
@@ -91,6 +155,14 @@ class TouchedOrders:
         changed, ended = list(self._changed.values()), list(self._ended.values())
         self._changed, self._ended = {}, {}
         return changed, ended
+
+    def _count_pending(self, order: Order, row: KilledOrder, now: datetime) -> None:
+        if not order.is_pending_cancel:
+            self._pending_from.pop(order.id, None)
+            row.pending_since = None
+        elif order.id not in self._pending_from:
+            self._pending_from[order.id] = clock.monotonic()
+            row.pending_since = now
 
     def _row(self, order_id: str, now: datetime) -> KilledOrder:
         if order_id not in self._rows:
@@ -104,6 +176,7 @@ def _copy(order: Order, row: KilledOrder) -> None:
     row.symbol = order.symbol or ""
     row.side = order.side
     row.order_type = order.order_type
+    row.instrument_type = order.instrument_type or ""
     row.status = order.status
     row.quantity = order.quantity
     row.leaves_quantity = order.leaves_quantity
@@ -113,8 +186,12 @@ def _copy(order: Order, row: KilledOrder) -> None:
 
 def _outcome(order: Order, row: KilledOrder) -> Outcome:
     if order.is_open:
-        return Outcome.PENDING
+        is_still_stuck = row.outcome == Outcome.STUCK and order.is_pending_cancel
+        return Outcome.STUCK if is_still_stuck else Outcome.PENDING
     if order.status == OrderStatus.CANCELED:
-        filled_since = (order.filled_quantity or 0) > (row.filled_before or 0)
-        return Outcome.PARTLY_FILLED if filled_since else Outcome.CANCELED
+        return Outcome.PARTLY_FILLED if _has_traded_since(row) else Outcome.CANCELED
     return ENDS.get(OrderStatus(order.status), Outcome.UNKNOWN)
+
+
+def _has_traded_since(row: KilledOrder) -> bool:
+    return bool(row.lost_quantity)

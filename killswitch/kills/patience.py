@@ -1,26 +1,39 @@
-"""How fast a sweep repeats itself, and when it gives up. First attempts ask none of this."""
+"""How long a sweep waits between passes, and when it gives up. First attempts ask none of this."""
 
-import asyncio
 import random
-import time
 from dataclasses import dataclass
 
-from killswitch.broker import BrokerError, NoPermission, NoSuchAccount, RefusedKey
+from killswitch.broker import BrokerError, NoPermission, NoSuchAccount, RefusedKey, Throttled
 
-FIRST_PAUSE = 0.2  # seconds between passes, growing while nothing moves
+from . import clock
+
+LEAST_PAUSE = 0.05  # seconds, so that two lists in a row are two looks
+FIRST_PAUSE = 0.2  # between passes, growing while nothing moves
 LONGEST_PAUSE = 2.0
-RETRY_AFTER_CAP = 10.0
+GROWTH = 1.5
+QUIET_LATCH = 5.0  # so many times longer between lists where a latched account is quiet
 REFUSALS_IN_A_ROW = 3
+FIRST_RETRY = 0.5  # before the second cancel of one order, doubled each time
+LONGEST_RETRY = 8.0
 # The broker will not think otherwise in the next second.
 FIRM_REFUSALS = (RefusedKey, NoPermission, NoSuchAccount)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long a sweep goes on, in seconds: without any progress, and at all."""
+    """How long things may take, in seconds.
+
+    Args:
+        patience: a sweep without any progress gives up after.
+        at_all: a sweep gives up after, whatever moves.
+        stuck: an order whose cancel was accepted and not carried out is called stuck after.
+        latch: between two lists of a latched account on which orders arrive.
+    """
 
     patience: float = 30.0
     at_all: float = 300.0
+    stuck: float = 30.0
+    latch: float = 1.0
 
 
 class Patience:
@@ -29,46 +42,54 @@ class Patience:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._refusals = 0
-        self._pause = FIRST_PAUSE
-        self._not_before = 0.0  # the broker asked us to wait until then
-        self._started = self._moved_at = time.monotonic()
+        self._pause = 0.0
+        self._latch_pause = limits.latch
+        self.begin()
+
+    def begin(self) -> None:
+        """Start to count: at the start, and once more when a latched kill is released."""
+        self._started = self._moved_at = clock.monotonic()
 
     def moved(self) -> None:
-        """Note that something went forward."""
-        self._moved_at = time.monotonic()
+        """Note that something went forward, or is on its way with nothing wrong."""
+        self._moved_at = clock.monotonic()
 
     def answered(self) -> None:
         """Note that the broker lets us ask."""
         self._refusals = 0
 
     def heed(self, error: BrokerError) -> None:
-        """Take from an error how long to wait, and whether asking again makes sense."""
+        """Take from an error whether asking again makes sense."""
         if isinstance(error, FIRM_REFUSALS):
             self._refusals += 1
-        if error.retry_after is not None:
-            wait = min(error.retry_after, RETRY_AFTER_CAP)
-            self._not_before = max(self._not_before, time.monotonic() + wait)
-
-    @property
-    def must_wait(self) -> bool:
-        return time.monotonic() < self._not_before
+        if isinstance(error, Throttled):
+            # The broker is well and says when to come back: slower is not without hope.
+            self.moved()
 
     @property
     def is_over(self) -> bool:
-        now = time.monotonic()
+        now = clock.monotonic()
         return (
             self._refusals >= REFUSALS_IN_A_ROW
             or now - self._moved_at > self._limits.patience
             or now - self._started > self._limits.at_all
         )
 
-    async def pause(self, *, grow: bool) -> None:
-        """Wait before the next pass, longer each time that nothing moved.
+    def next_pause(self, *, has_moved: bool) -> float:
+        """Say how long to wait before the next pass, in seconds: longer each time that nothing moved, full jitter.
 
-        With jitter, so that 200 accounts do not list in step; never sooner than the broker asked for, and the time
-        that it asked for is not held against it.
+        Without the jitter, 200 accounts would list in step.
         """
-        self._pause = min(self._pause * 1.5, LONGEST_PAUSE) if grow else FIRST_PAUSE
-        asked = max(self._not_before - time.monotonic(), 0.0)
-        self._moved_at += asked
-        await asyncio.sleep(asked + self._pause * random.uniform(0.5, 1.0))
+        self._pause = FIRST_PAUSE if has_moved or not self._pause else min(self._pause * GROWTH, LONGEST_PAUSE)
+        return LEAST_PAUSE + random.uniform(0, self._pause)
+
+    def next_latch_pause(self, *, has_arrivals: bool) -> float:
+        """Say how long a latched and quiet account waits before the next list, in seconds."""
+        slowest = self._limits.latch * QUIET_LATCH
+        self._latch_pause = self._limits.latch if has_arrivals else min(self._latch_pause * GROWTH, slowest)
+        return self._latch_pause * random.uniform(0.8, 1.0)
+
+
+def retry_pause(attempts: int) -> float:
+    """Say how long to leave an order alone after that many cancels of it, in seconds. Full jitter."""
+    return random.uniform(0, min(LONGEST_RETRY, FIRST_RETRY * 2 ** max(0, attempts - 1)))

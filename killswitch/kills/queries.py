@@ -1,6 +1,7 @@
 """Read kills."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -25,7 +26,9 @@ def running_kills() -> QuerySet[Kill]:
 def sweeps_of(kill: Kill) -> QuerySet[Sweep]:
     """Return a kill's sweeps, each with the number of orders that it touched and that have ended."""
     return kill.sweeps.annotate(
-        touched=Count("orders"), ended_orders=Count("orders", filter=Q(orders__ended_at__isnull=False))
+        touched=Count("orders"),
+        ended_orders=Count("orders", filter=Q(orders__ended_at__isnull=False)),
+        late=Count("orders", filter=Q(orders__is_late=True)),
     ).order_by("account_id")
 
 
@@ -41,6 +44,11 @@ def outcomes_of(kill_id: uuid.UUID) -> dict[str, int]:
     return dict(counted)
 
 
+def late_arrivals_of(kill_id: uuid.UUID) -> int:
+    """Count a kill's orders that arrived after it began."""
+    return KilledOrder.objects.filter(sweep__kill_id=kill_id, is_late=True).count()
+
+
 def seconds_since(kill: Kill) -> float:
     """How long a kill has run, or ran, in seconds."""
     return ((kill.ended_at or timezone.now()) - kill.engaged_at).total_seconds()
@@ -53,11 +61,16 @@ def as_json(kill: Kill) -> dict[str, Any]:
         "state": kill.state,
         "engaged_at": kill.engaged_at.isoformat(),
         "engaged_by": kill.engaged_by_name,
-        "ended_at": kill.ended_at.isoformat() if kill.ended_at else None,
+        "ended_at": _time(kill.ended_at),
         "reason": kill.reason,
         "scope": kill.scope,
+        "latched": kill.latched,
+        "dry_run": kill.dry_run,
+        "released_at": _time(kill.released_at),
+        "released_by": kill.released_by_name or None,
+        "late_arrivals": late_arrivals_of(kill.id),
         "error": kill.roster_error,
-        "sweeps": [_sweep_json(sweep) for sweep in kill.sweeps.order_by("account_id")],
+        "sweeps": [_sweep_json(sweep) for sweep in sweeps_of(kill)],
         "outcomes": outcomes_of(kill.id),
         "orders": [_order_json(order) for order in orders_of(kill.id)],
     }
@@ -67,9 +80,12 @@ def _sweep_json(sweep: Sweep) -> dict[str, Any]:
     return {
         "account_id": sweep.account_id,
         "state": sweep.state,
-        "first_attempt_at": sweep.first_attempt_at.isoformat() if sweep.first_attempt_at else None,
-        "flat_at": sweep.flat_at.isoformat() if sweep.flat_at else None,
+        "first_attempt_at": _time(sweep.first_attempt_at),
+        "flat_at": _time(sweep.flat_at),
         "error": sweep.error or None,
+        "throttled": sweep.throttled or None,
+        "next_try_at": _time(sweep.next_try_at),
+        "late_arrivals": sweep.late,  # type: ignore[attr-defined]
     }
 
 
@@ -83,7 +99,15 @@ def _order_json(order: KilledOrder) -> dict[str, Any]:
         "outcome": order.outcome,
         "leaves_quantity": _text(order.leaves_quantity),
         "filled_quantity": _text(order.filled_quantity),
+        "late": order.is_late,
+        "replaces": order.replaces or None,
+        "lost_quantity": _text(order.lost_quantity),
+        "lost_notional": _text(order.lost_notional),
     }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def _text(value: Any) -> str | None:

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from killswitch.audit.operations import Draft, append
 
+from .ends import settle
 from .models import KilledOrder, Sweep
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Note:
     orders: Sequence[KilledOrder] = ()
     sweep: dict[str, Any] = field(default_factory=dict)
     is_announcement: bool = False
-    afterwards: Callable[[], None] | None = None  # within the same transaction
+    settles: uuid.UUID | None = None  # the kill whose state may change with it, in the same transaction
 
 
 class Recorder:
@@ -149,8 +150,8 @@ def write(notes: Sequence[Note]) -> list[bool]:
         for note in kept_notes:
             if note.sweep:
                 Sweep.objects.filter(id=note.sweep_id, lease_token=note.token).update(**note.sweep)
-            if note.afterwards:
-                note.afterwards()
+        for kill_id in dict.fromkeys(note.settles for note in kept_notes if note.settles):
+            settle(kill_id)
         _renew({note.token for note in notes})  # a large batch takes a while
     return keeps
 

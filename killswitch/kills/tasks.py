@@ -1,13 +1,25 @@
 """What Celery rings for. A task carries no work of its own: what is to be done stands in the sweeps."""
 
 import uuid
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_shutdown, worker_shutting_down
 
-from .carry_out import carry_out
+from .carry_out import begin, hand_over, stop_all
 
 
 @shared_task(name="killswitch.kills.tasks.run_kill")
 def run_kill(kill_id: str) -> None:
-    """Carry out what is left of a kill."""
-    carry_out(uuid.UUID(kill_id))
+    """Begin what is left of a kill. It goes on after this: a latched one would hold a thread for days."""
+    begin(uuid.UUID(kill_id))
+
+
+@worker_shutting_down.connect
+def _stop_all(**_: Any) -> None:
+    stop_all()
+
+
+@worker_shutdown.connect
+def _hand_over(**_: Any) -> None:
+    hand_over()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,7 +19,7 @@ async def make_every_call(client: ClearStreet) -> None:
     listing = await client.orders(FIRST)
     assert listing.whole
     await client.orders(FIRST, order_ids=[order.id for order in listing.items[:3]])
-    await client.executions(FIRST, since="2025-10-31T13:30:00Z")
+    await client.executions(FIRST, since=datetime(2025, 10, 31, 13, 30, tzinfo=UTC), instrument_ids=["AAPL"])
     await client.order(FIRST, listing.items[0].id)
     await client.cancel_open_order(FIRST, listing.items[0].id)
     for filters in (

@@ -76,7 +76,8 @@ class TestReadDecision:
             ({"account": ["7", "8"], "order_id": ["o-1"]}, "order_id"),
             ({"all_accounts": ["on"], "order_id": ["o-1"]}, "order_id"),
             ({"account": ["7"], "symbol": ["TSLA"]}, "symbol"),
-            ({"account": ["7"], "dry_run": ["on"]}, "dry_run"),
+            ({"account": ["7"], "dry_run": ["on"], "latched": ["on"]}, "dry_run"),
+            ({"account": ["7"], "dry_run": ["perhaps"]}, "dry_run"),
         ],
     )
     def test_refuses_what_is_not_plain_and_names_the_field(self, values: dict[str, list[str]], field: str) -> None:

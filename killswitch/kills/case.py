@@ -1,0 +1,49 @@
+"""What the parts of one sweep share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from killswitch.broker import BrokerError, BrokerFailed, ClearStreet, OutcomeUnknown, Throttled, Unreachable
+
+from .budget import Budget
+from .entries import Subject
+from .filter import OrderFilter
+from .hold import Hold
+from .logbook import Logbook
+from .orders import TouchedOrders
+from .patience import Limits, Patience
+
+# After these nobody can say that the broker looked at the order and did not want to cancel it.
+NOT_AN_ANSWER = (Throttled, Unreachable, BrokerFailed, OutcomeUnknown)
+
+
+@dataclass
+class Case:
+    """One account of one kill: what is wanted, what is known, and the means."""
+
+    account_id: int
+    engaged_at: datetime
+    filter: OrderFilter
+    subject: Subject
+    orders: TouchedOrders
+    broker: ClearStreet
+    budget: Budget
+    patience: Patience
+    limits: Limits
+    log: Logbook
+    hold: Hold
+    list_error: str = ""
+    cancel_error: str = ""
+    throttled: str = ""  # why the broker makes it wait
+
+    async def turn(self, rank: int) -> None:
+        """Wait until a repeat may leave. Raises HandedOver."""
+        await self.hold.until(self.budget.turn(rank))
+
+    def heed(self, error: BrokerError) -> None:
+        """Learn from an error how fast to repeat, and whether to."""
+        self.patience.heed(error)
+        if isinstance(error, Throttled) or error.retry_after is not None:
+            asked = "" if error.retry_after is None else f" and asks to wait {error.retry_after:,.0f} s"
+            self.throttled = f"the broker throttles{asked}: {error.message}"
+            self.budget.throttled(error.retry_after, self.throttled)

@@ -1,0 +1,124 @@
+"""Everybody who works on one claim: a sweep per account, all at once, and one that asks which accounts there are."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from killswitch import broker
+from killswitch.broker import Account, Listing
+
+from . import clock
+from .budget import LIST, RETRY_AFTER_CAP, Budget
+from .claims import (
+    Claim,
+    ClaimedSweep,
+    add_accounts,
+    break_off,
+    give_up_roster,
+    hand_over,
+    hand_over_roster,
+    note_roster_error,
+)
+from .dry_run import DryRun
+from .hold import HandedOver, Hold
+from .patience import FIRM_REFUSALS, LONGEST_PAUSE, REFUSALS_IN_A_ROW, Limits
+from .record import LostLease, Recorder
+from .sweep import SweepRun, open_case
+
+logger = logging.getLogger(__name__)
+
+# A latched kill of all accounts asks again which accounts there are.
+ACCOUNTS_EVERY = 30.0  # seconds
+
+
+class Crew:
+    """Runs the sweeps of one claim. `has_handed_over` says whether something of it is left for others."""
+
+    def __init__(self, claimed: Claim, hold: Hold, recorder: Recorder, budget: Budget, limits: Limits) -> None:
+        self._claimed = claimed
+        self._hold = hold
+        self._recorder = recorder
+        self._budget = budget
+        self._limits = limits
+        self.has_handed_over = False
+
+    async def run(self) -> None:
+        """Work until every sweep has ended, was lost or handed over."""
+        await asyncio.gather(self._sweep_all(self._claimed.sweeps), self._sweep_unknown_accounts())
+
+    async def _sweep_all(self, sweeps: Sequence[ClaimedSweep]) -> None:
+        await asyncio.gather(*(self._sweep(sweep) for sweep in sweeps))
+
+    async def _sweep(self, claimed: ClaimedSweep) -> None:
+        kill, sweep = self._claimed.kill, claimed.sweep
+        case = open_case(
+            self._claimed,
+            claimed,
+            broker=broker.client(),
+            recorder=self._recorder,
+            hold=self._hold,
+            limits=self._limits,
+            budget=self._budget,
+        )
+        try:
+            await (DryRun(case) if kill.dry_run else SweepRun(case, claimed)).run()
+        except LostLease:
+            logger.warning("kill %s: account %s was taken over", kill.id, sweep.account_id)
+        except HandedOver:
+            self.has_handed_over = True
+            await self._recorder.run(hand_over, self._claimed, sweep)
+        except Exception as error:
+            logger.exception("kill %s: account %s broke off", kill.id, sweep.account_id)
+            why = f"an unexpected error ({type(error).__name__}) broke it off"
+            await self._recorder.run(break_off, self._claimed, sweep, why)
+
+    async def _sweep_unknown_accounts(self) -> None:
+        """Ask the broker which accounts there are and sweep those that nobody knew. The known ones do not wait."""
+        if not self._claimed.has_roster:
+            return
+        under_way: list[asyncio.Task[None]] = []
+        try:
+            await self._ask_for_accounts(under_way)
+        except HandedOver:
+            self.has_handed_over = True
+            await self._recorder.run(hand_over_roster, self._claimed)
+        except Exception as error:
+            logger.exception("kill %s: the accounts could not be taken up", self._claimed.kill.id)
+            await self._recorder.run(give_up_roster, self._claimed, f"an unexpected error ({type(error).__name__})")
+        await asyncio.gather(*under_way)
+
+    async def _ask_for_accounts(self, under_way: "list[asyncio.Task[None]]") -> None:
+        """Ask until the broker has named them all; of a latched kill, again and again until it is released."""
+        while True:
+            error = await self._ask_until_whole(under_way)
+            if error:
+                await self._recorder.run(give_up_roster, self._claimed, error)
+            if not self._hold.is_latched:
+                return
+            await self._hold.sleep(ACCOUNTS_EVERY)
+            if not self._hold.is_latched:
+                return
+            await self._hold.until(self._budget.turn(LIST))
+
+    async def _ask_until_whole(self, under_way: "list[asyncio.Task[None]]") -> str:
+        """Ask until the list is whole or patience is over. Return why it is not whole, or nothing."""
+        started, pause, refusals = clock.monotonic(), 0.25, 0
+        while True:
+            listing = await broker.client().accounts()
+            await self._take_up(listing, under_way)
+            refusals = refusals + 1 if isinstance(listing.error, FIRM_REFUSALS) else 0
+            is_late = clock.monotonic() - started > self._limits.patience
+            if listing.error is None:
+                return ""
+            if refusals >= REFUSALS_IN_A_ROW or is_late:
+                return listing.error.message
+            await self._recorder.run(note_roster_error, self._claimed, listing.error.message)
+            await self._hold.sleep(max(pause, min(listing.error.retry_after or 0.0, RETRY_AFTER_CAP)))
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _take_up(self, listing: Listing[Account], under_way: "list[asyncio.Task[None]]") -> None:
+        """Sweep at once what was named, even where the list broke off."""
+        named = [account.id for account in listing.items]
+        if named or listing.whole:
+            added = await self._recorder.run(add_accounts, self._claimed, named, listing.whole)
+            under_way.append(asyncio.create_task(self._sweep_all(added)))
