@@ -79,7 +79,7 @@ class Looking:
             await self._look_up_missing(listing)
             await self._ask_what_traded()
             self._was_listed = True
-        self._case.orders.mark_stuck(self._case.limits.stuck, timezone.now())
+        self._case.orders.mark_stuck({order.id for order in listing.items}, self._case.limits.stuck, timezone.now())
         if found:
             await self._case.log.note(found)
 

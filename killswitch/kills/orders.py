@@ -1,6 +1,6 @@
 """What one sweep knows of the orders it touched, kept by the broker's own words."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -100,11 +100,11 @@ class TouchedOrders:
         self._rows[order.id].replaces = replaced
         self._changed[order.id] = self._rows[order.id]
 
-    def mark_stuck(self, deadline: float, now: datetime) -> None:
-        """Call stuck what has waited longer than `deadline` seconds since the broker accepted its cancel."""
+    def mark_stuck(self, listed: Collection[str], deadline: float, now: datetime) -> None:
+        """Call stuck what is still `listed` as pending so many seconds after the broker accepted its cancel."""
         late = clock.monotonic() - deadline
         for order_id, since in self._pending_from.items():
-            if since <= late and self._rows[order_id].outcome == Outcome.PENDING:
+            if since <= late and order_id in listed and self._rows[order_id].outcome == Outcome.PENDING:
                 self.end(order_id, Outcome.STUCK, now)
 
     def note_lost(self, order_id: str, quantity: Decimal, notional: Decimal | None, now: datetime) -> None:
