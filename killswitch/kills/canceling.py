@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from killswitch.broker import BrokerError, Listing, NothingMatches, Order
+from killswitch.broker import BrokerError, Listing, NothingMatches, Order, parse_time
 
 from . import budget, clock, entries
 from .case import NOT_AN_ANSWER, Case
@@ -100,6 +100,7 @@ class Canceling:
         now = timezone.now()
         for order in answer.data:
             case.orders.see(order, now, answer.request_id)
+        case.canceled_at = max(filter(None, (parse_time(order.updated_at) for order in answer.data)), default=None)
         await case.log.note(entries.mass_cancel_accepted(case.subject, answer, attempt_id, now))
         return True
 

@@ -32,6 +32,7 @@ class Case:
     limits: Limits
     log: Logbook
     hold: Hold
+    canceled_at: datetime | None = None  # when the broker took the mass cancel, by its own clock
     list_error: str = ""
     cancel_error: str = ""
     throttled: str = ""  # why the broker makes it wait

@@ -101,7 +101,11 @@ class Looking:
 
     def _is_late(self, order: Order) -> bool:
         """Say whether an order that nobody has touched arrived after the kill began."""
-        return self._was_listed or (order.created or datetime.min.replace(tzinfo=self._began.tzinfo)) > self._began
+        if self._was_listed:
+            return True
+        # By the broker's own clock where it has told when it canceled; ours is good to a second or so.
+        began = self._case.canceled_at or self._began + SLACK
+        return order.created is not None and order.created > began
 
     def _has_ended_since(self, order: Order) -> bool:
         ended = parse_time(order.updated_at)

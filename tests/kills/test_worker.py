@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
+from killswitch.audit.operations import Actor
 from killswitch.kills.models import Kill, State
 from killswitch.kills.operations import ring
+from killswitch.kills.release import release
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import database_url, end, start, wait_for
 
@@ -83,3 +86,27 @@ def test_the_watchdog_finishes_what_a_killed_worker_began(
     assert Entry.objects.filter(kind=Kind.ATTEMPT_UNANSWERED).count() == 1
     assert open_orders(simulator, FIRST) == []
     check_agreement(simulator)
+
+
+@pytest.mark.usefixtures("watchdog")
+def test_a_worker_that_is_told_to_end_hands_over_at_once(
+    simulator: SimulatorProcess, worker: subprocess.Popen[bytes], press: Press
+) -> None:
+    pressed = press(account=FIRST, latched="on")
+    wait_for(lambda: state_of(pressed) == State.LATCHED, "the latch to hold")
+    assert "worker" in Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED)[0].source
+    worker.terminate()
+    assert wait_for(lambda: worker.poll() is not None, "the worker to end")
+    assert "worker" in Entry.objects.get(kind=Kind.SWEEP_HANDED_OVER).source
+    [late] = simulator.control.add_orders(FIRST, order={"status": "NEW"})
+    wait_for(lambda: not open_orders(simulator, FIRST), "the watchdog to take the late order", seconds=5)
+    assert "watchdog" in Entry.objects.filter(kind=Kind.ORDER_ARRIVED, order_id=late["id"])[0].source
+    release(pressed, reason="done", actor=Actor(id=2, name="desk2"), now=timezone.now())
+    wait_for(lambda: ended(pressed), "the kill to end")
+    assert pressed.state == State.FLAT
+    check_agreement(simulator)
+
+
+def state_of(kill: Kill) -> str:
+    kill.refresh_from_db()
+    return kill.state
