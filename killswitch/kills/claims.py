@@ -209,6 +209,12 @@ def is_held(kill_id: uuid.UUID) -> bool:
     return Kill.objects.filter(id=kill_id, latched=True, released_at=None).exists()
 
 
+def let_go(claim: Claim, sweep: Sweep) -> None:
+    """Give a sweep back that is no longer worked on, unless somebody else has it: its lease would be renewed."""
+    mine = Sweep.objects.filter(id=sweep.id, lease_token=claim.token, ended_at=None)
+    mine.update(lease_token=None, lease_until=timezone.now())
+
+
 def hand_over(claim: Claim, sweep: Sweep) -> None:
     """Give a sweep back before this process ends, so that somebody else takes it up at once."""
     now = timezone.now()

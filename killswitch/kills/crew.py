@@ -17,6 +17,7 @@ from .claims import (
     give_up_roster,
     hand_over,
     hand_over_roster,
+    let_go,
     note_roster_error,
 )
 from .dry_run import DryRun
@@ -63,7 +64,8 @@ class Crew:
         try:
             await (DryRun(case) if kill.dry_run else SweepRun(case, claimed)).run()
         except LostLease:
-            logger.warning("kill %s: account %s was taken over", kill.id, sweep.account_id)
+            logger.warning("kill %s: the lease of account %s is lost", kill.id, sweep.account_id)
+            await self._recorder.run(let_go, self._claimed, sweep)
         except HandedOver:
             self.has_handed_over = True
             await self._recorder.run(hand_over, self._claimed, sweep)
@@ -78,27 +80,28 @@ class Crew:
             return
         under_way: list[asyncio.Task[None]] = []
         try:
-            await self._ask_for_accounts(under_way)
+            while await self._ask_for_accounts(under_way):
+                pass
         except HandedOver:
             self.has_handed_over = True
             await self._recorder.run(hand_over_roster, self._claimed)
-        except Exception as error:
-            logger.exception("kill %s: the accounts could not be taken up", self._claimed.kill.id)
-            await self._recorder.run(give_up_roster, self._claimed, f"an unexpected error ({type(error).__name__})")
         await asyncio.gather(*under_way)
 
-    async def _ask_for_accounts(self, under_way: "list[asyncio.Task[None]]") -> None:
-        """Ask until the broker has named them all; of a latched kill, again and again until it is released."""
-        while True:
+    async def _ask_for_accounts(self, under_way: "list[asyncio.Task[None]]") -> bool:
+        """Ask until the broker has named them all. Return whether to ask again: of a latched kill, until released."""
+        try:
             error = await self._ask_until_whole(under_way)
-            if error:
-                await self._recorder.run(give_up_roster, self._claimed, error)
-            if not self._hold.is_latched:
-                return
+        except HandedOver:
+            raise
+        except Exception as failure:
+            logger.exception("kill %s: the accounts could not be taken up", self._claimed.kill.id)
+            error = f"an unexpected error ({type(failure).__name__})"
+        if error:
+            await self._recorder.run(give_up_roster, self._claimed, error)
+        if self._hold.is_latched:
             await self._hold.sleep(ACCOUNTS_EVERY)
-            if not self._hold.is_latched:
-                return
             await self._hold.until(self._budget.turn(LIST))
+        return self._hold.is_latched
 
     async def _ask_until_whole(self, under_way: "list[asyncio.Task[None]]") -> str:
         """Ask until the list is whole or patience is over. Return why it is not whole, or nothing."""

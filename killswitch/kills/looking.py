@@ -16,6 +16,8 @@ from .case import Case
 from .models import KilledOrder, Outcome
 
 LOOK_UPS_AT_ONCE = 50
+# Between so many, the event loop serves the other accounts.
+ORDERS_AT_ONCE = 1000
 # More ids than this do not fit an address: list the whole account instead.
 IDS_IN_A_LIST = 100
 SYMBOLS_IN_A_LIST = 50
@@ -74,7 +76,7 @@ class Looking:
         With `answer_was_lost` a mass cancel may have ended orders that nobody here has heard of.
         """
         self.late = 0
-        found = [*self._see_all(listing, answer_was_lost), *self._find_successors(listing)]
+        found = [*await self._see_all(listing, answer_was_lost), *self._find_successors(listing)]
         if listing.whole:
             await self._look_up_missing(listing)
             await self._ask_what_traded()
@@ -83,9 +85,11 @@ class Looking:
         if found:
             await self._case.log.note(found)
 
-    def _see_all(self, listing: Listing[Order], answer_was_lost: bool) -> list[Draft]:
+    async def _see_all(self, listing: Listing[Order], answer_was_lost: bool) -> list[Draft]:
         case, now, told = self._case, timezone.now(), []
-        for order in listing.items:
+        for number, order in enumerate(listing.items):
+            if number % ORDERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if order.id in case.orders:
                 case.orders.see(order, now)
             elif order.is_open and case.filter.matches(order):

@@ -102,7 +102,7 @@ class SweepRun:
             self._arrived_at = clock.monotonic()
         is_quiet = listing.whole and not left and not case.orders.pending()
         self._quiet = self._quiet + 1 if is_quiet else 0
-        self._note_progress(listing, left)
+        self._note_progress(listing, left, is_quiet)
         self._notice_release()
         state = self._state_now(listing, left)
         if state not in (State.RUNNING, State.LATCHED) and not self._is_latched:
@@ -112,9 +112,12 @@ class SweepRun:
         await self._note_and_wait(state, has_moved, len(left) if listing.whole else None)
         return False
 
-    def _note_progress(self, listing: Listing[Order], left: list[Order]) -> None:
+    def _note_progress(self, listing: Listing[Order], left: list[Order], is_quiet: bool) -> None:
         """Patience is for when nothing goes forward: not while the broker answers and works on what it accepted."""
         case = self._case
+        if is_quiet:
+            # A latched sweep may be quiet for days before something arrives.
+            case.patience.begin()
         waits = [order.is_pending_cancel and not case.orders.is_stuck(order.id) for order in left]
         is_on_its_way = listing.whole and bool(waits) and all(waits)
         if case.orders.have_changed or is_on_its_way:

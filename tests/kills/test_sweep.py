@@ -317,6 +317,7 @@ class TestWhoCarriesItOut:
         assert deletes(simulator) == []
         pressed.refresh_from_db()
         assert pressed.state == State.RUNNING
+        assert the_sweep(pressed).lease_token is None, "somebody else can take it up at once"
 
     def test_a_sweep_that_breaks_off_again_and_again_ends_as_unknown(
         self, simulator: SimulatorProcess, press: Press
