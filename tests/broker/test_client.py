@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -337,3 +339,26 @@ class TestLists:
         assert (order.filled_quantity, order.limit_price, order.stop_price) == (None, None, None)
         assert order.is_open
         assert (order.created, order.instruments) == (None, {"TSLA"})
+
+
+class TestTheBrokersClock:
+    @pytest.mark.parametrize("hours", [-1, 0, 1])
+    def test_is_held_against_ours(self, hours: int) -> None:
+        date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+        answer = call(
+            lambda _: httpx.Response(200, json={"data": ORDER}, headers={"Date": date}), lambda c: c.order(7, "o-1")
+        )
+        assert answer.clock_offset == pytest.approx(hours * 3600, abs=2)
+
+    def test_is_known_from_an_error_too(self) -> None:
+        date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+        with pytest.raises(BrokerFailed) as caught:
+            call(lambda _: httpx.Response(500, headers={"Date": date}), lambda c: c.order(7, "o-1"))
+        assert caught.value.clock_offset == pytest.approx(3600, abs=2)
+
+    @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Nov 2026 10:00:00 GMT"])
+    def test_is_unknown_where_it_does_not_say(self, date: str) -> None:
+        answer = call(
+            lambda _: httpx.Response(200, json={"data": ORDER}, headers={"Date": date}), lambda c: c.order(7, "o-1")
+        )
+        assert answer.clock_offset is None
