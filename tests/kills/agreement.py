@@ -1,6 +1,7 @@
 """Hold the simulator's own log and book against the audit trail: request for request, order for order."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,23 +22,51 @@ STATUS_OF = {
 }
 
 
+Clock = Callable[[Entry], datetime]
+Request = tuple[str, int | None, str]  # the call, the account, the order
+
+
 def deletes(simulator: SimulatorProcess) -> list[dict[str, Any]]:
     return [request for request in simulator.control.log() if request["call"] in CALLS]
 
 
-def check_agreement(simulator: SimulatorProcess) -> None:
-    """Every DELETE was announced before it arrived and nothing else was; every outcome is the broker's own word."""
-    announced = Entry.objects.filter(kind=Kind.ATTEMPT_ANNOUNCED).order_by("id")
-    arrived = deletes(simulator)
-    assert Counter((CALLS[r["call"]], r["account_id"], r["order_id"] or "") for r in arrived) == Counter(
-        (entry.data["call"], entry.account_id, entry.order_id) for entry in announced
-    )
-    for request in arrived:
-        at = datetime.fromisoformat(request["at"])
-        before = announced.filter(account_id=request["account_id"], order_id=request["order_id"] or "", at__lte=at)
-        assert before.exists(), f"{request['method']} {request['path']} arrived unannounced"
-    check_answers(arrived)
+def wall_clock(entry: Entry) -> datetime:
+    return entry.at
+
+
+def check_agreement(simulator: SimulatorProcess, *, clock: Clock = wall_clock, may_be_lost: bool = False) -> None:
+    """Every DELETE was announced before it arrived and nothing else was; every outcome is the broker's own word.
+
+    With `may_be_lost`, an announced request need not have arrived where the record says that nobody answered it.
+    `clock` says when an entry was made, where the one who made it had a clock that is wrong.
+    """
+    announced = by_request(Entry.objects.filter(kind=Kind.ATTEMPT_ANNOUNCED))
+    arrived = defaultdict(list)
+    for request in deletes(simulator):
+        arrived[CALLS[request["call"]], request["account_id"], request["order_id"] or ""].append(request)
+    assert arrived.keys() <= announced.keys(), "a DELETE arrived that nobody announced"
+    for what, entries in announced.items():
+        before = sorted(clock(entry) for entry in entries)
+        at = [datetime.fromisoformat(request["at"]) for request in arrived[what]]
+        assert len(at) <= len(before), f"more DELETEs arrived than were announced: {what}"
+        assert all(before[number] <= each for number, each in enumerate(at)), f"{what} arrived unannounced"
+        lost = len(before) - len(at)
+        assert lost <= (count_unanswered(entries) if may_be_lost else 0), f"announced and never sent: {what}"
+    check_answers([request for requests in arrived.values() for request in requests])
     check_outcomes(simulator)
+
+
+def by_request(entries: Iterable[Entry]) -> dict[Request, list[Entry]]:
+    grouped = defaultdict(list)
+    for entry in entries:
+        grouped[entry.data["call"], entry.account_id, entry.order_id].append(entry)
+    return grouped
+
+
+def count_unanswered(announced: list[Entry]) -> int:
+    """Count the attempts to which the broker gave no answer, as the record itself says."""
+    ends = Entry.objects.filter(kind__in=[Kind.ATTEMPT_ANSWERED, Kind.ATTEMPT_UNANSWERED], http_status=None)
+    return ends.filter(attempt_id__in=[entry.attempt_id for entry in announced]).count()
 
 
 def check_answers(arrived: list[dict[str, Any]]) -> None:
