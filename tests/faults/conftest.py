@@ -7,8 +7,10 @@ import pytest
 from celery import Celery
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
+from killswitch.access.roles import RISK_DESK, give_role
 from killswitch.audit.operations import Actor
 from killswitch.kills import operations
 from killswitch.kills.decision import read_decision
@@ -149,11 +151,25 @@ def world(transactional_db: None, stack: Stack, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def log_in(world: World, people: dict[str, User]) -> LogIn:
-    """Log somebody in: `log_in(address, "desk")`."""
+def log_in(world: World) -> LogIn:
+    """Log somebody of the risk desk in: `log_in(address, "desk")`."""
 
     def log_in(address: str, name: str) -> Person:
-        world.people.append(Person(address, people[name]))
+        world.people.append(Person(address, risk_desk(name)))
         return world.people[-1]
 
     return log_in
+
+
+@pytest.fixture
+def desk(transactional_db: None) -> Client:
+    """Somebody of the risk desk at the pages as they are made in this process."""
+    client = Client()
+    client.force_login(risk_desk("desk"))
+    return client
+
+
+def risk_desk(name: str) -> User:
+    user, _ = User.objects.get_or_create(username=name)
+    give_role(user, RISK_DESK)
+    return user
