@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from killswitch.kills.models import KilledOrder, Outcome, State, Sweep
 from tests.conftest import database_url, wait_for
 
 from .conftest import World, outcomes
-from .stack import Process, Stack
+from .stack import QUICK, Process, Stack
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,8 @@ class TestWhatBecameOfAnOrder:
         over = world.ended(world.press(account=account, order_id=[stuck, *others]))
         assert over.state == State.NOT_FLAT
         assert outcomes(over) == {stuck: "stuck"} | dict.fromkeys(others, "canceled")
+        waited = Entry.objects.get(kind=Kind.ORDER_ENDED, order_id=stuck).at - over.engaged_at
+        assert float(QUICK["KILL_STUCK_SECONDS"]) <= waited.total_seconds() < 8
         assert Counter(request["order_id"] for request in world.deletes()) == Counter([stuck, *others])
         page = seen_of(world, desk)
         assert "<h1>NOT FLAT" in page
@@ -88,15 +91,21 @@ class TestWhatBecameOfAnOrder:
     )
     @pytest.mark.fault(15, what="fill while the cancel is on its way", seen="outcome filled, with quantity")
     def test_a_fill_that_wins_the_race_is_told_with_its_quantity(
-        self, world: World, traded: str | None, outcome: Outcome, filled: str
+        self, world: World, desk: Client, traded: str | None, outcome: Outcome, filled: str
     ) -> None:
         account = world.account(orders=1)
+        price = world.control.set_order(world.open(account)[0]["id"], limit_price="12.50")["limit_price"]
         part = {"fill_quantity": traded} if traded else {}
         world.control.add_fault(match={"call": "cancel_all"}, do={"cancel": "fill", **part})
         over = world.ended(world.press(account=account))
         row = the_order(world)
         assert (over.state, row.outcome, f"{row.filled_quantity:f}") == (State.FLAT, outcome, filled)
-        assert f"{Entry.objects.get(kind=Kind.ORDER_ENDED).filled_quantity:f}" == filled
+        told = Entry.objects.filter(kind=Kind.ORDER_ENDED).order_by("id").last()
+        assert told is not None
+        assert (told.outcome, f"{told.filled_quantity:f}", told.data["lost_quantity"]) == (outcome, filled, filled)
+        [order] = desk.get(f"/kills/{over.id}.json").json()["orders"]
+        assert order["lost_quantity"] == filled
+        assert Decimal(order["lost_notional"]) == Decimal(filled) * Decimal(price)
 
     @pytest.mark.fault(
         16,
@@ -124,7 +133,7 @@ class TestWhatBecameOfAnOrder:
         account, empty = world.account(), world.account(orders=0)
         no_order = world.ended(world.press(account=account, order_id="no-such-order"))
         assert (no_order.state, outcomes(no_order)) == (State.UNKNOWN, {"no-such-order": "not_found"})
-        assert "not found at the broker: order no-such-order" in the_sweep(world).error
+        assert "no-such-order not found" in the_sweep(world).error
         no_match = world.ended(world.press(account=empty))
         assert (no_match.state, outcomes(no_match), the_sweep(world).error) == (State.FLAT, {}, "")
         no_account = world.ended(world.press(account=4))
@@ -136,9 +145,10 @@ class TestWhatBecameOfAnOrder:
 
 class TestWhatArrives:
     @pytest.mark.fault(26, what="new orders arrive during the kill", seen="swept until quiet twice")
-    def test_orders_that_arrive_meanwhile_are_swept_until_two_lists_are_quiet(self, world: World) -> None:
+    def test_orders_that_arrive_meanwhile_are_swept_until_two_lists_are_quiet(self, world: World, desk: Client) -> None:
         account = world.account()
-        world.control.add_fault(match={"call": ["cancel_all", "list_orders"]}, do={"arrive": 2}, times=4)
+        before = {order["id"] for order in world.open(account)}
+        world.control.add_fault(match={"call": "list_orders"}, do={"arrive": 2}, times=4)
         over = world.ended(world.press(account=account))
         assert (over.state, world.open(account)) == (State.FLAT, [])
         assert set(outcomes(over)) == {order["id"] for order in world.control.book(account)}
@@ -146,6 +156,11 @@ class TestWhatArrives:
         calls = world.calls()
         last = max(place for place, call in enumerate(calls) if call.startswith("cancel"))
         assert calls[last + 1 :].count("list_orders") >= 2, "listed twice after the last cancel"
+        told = desk.get(f"/kills/{over.id}.json").json()
+        late = {order["order_id"] for order in told["orders"] if order["late"]}
+        assert late == set(outcomes(over)) - before
+        assert told["late_arrivals"] == told["sweeps"][0]["late_arrivals"] == 8
+        assert set(Entry.objects.filter(kind="order.arrived").values_list("order_id", flat=True)) == late
 
 
 class TestConnections:
