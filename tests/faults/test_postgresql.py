@@ -1,0 +1,67 @@
+"""The database goes away in the middle of a kill. On a real PostgreSQL, which the test starts and stops."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from killswitch.audit.models import Entry, Kind
+from killswitch.kills.models import State
+from tests.conftest import ROOT, wait_for
+
+from .conftest import World, outcomes
+from .postgresql import PostgreSQL, as_the_database, find_binaries
+from .stack import Stack
+
+
+@pytest.fixture
+def server() -> Iterator[PostgreSQL]:
+    binaries = find_binaries()
+    if binaries is None:
+        if os.environ.get("CI"):
+            pytest.fail("no PostgreSQL: CI must install it")
+        pytest.skip("no PostgreSQL server here")
+    made = PostgreSQL(binaries)
+    made.start()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def stack(transactional_db: None, server: PostgreSQL) -> Iterator[Stack]:
+    made = Stack(server.url, CLEAR_STREET_TIMEOUT_SECONDS="10")
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, cwd=ROOT, env=made.environment, check=True)
+    with as_the_database(server.url):
+        yield made
+    made.end()
+
+
+@pytest.mark.fault(20, what="database stops after the DELETE", seen="put right once when it is back")
+def test_what_the_broker_answered_while_the_database_was_gone_is_written_once(world: World, server: PostgreSQL) -> None:
+    world.stack.broker("--accounts", "0", "--cancel-ms", "50")
+    accounts = [world.account(orders=3) for _ in range(3)]
+    world.stack.redis()
+    worker = world.stack.worker()
+    world.control.add_fault(match={"call": "cancel_all"}, do={"delay_ms": 1000})
+    kill = world.press(account=accounts)
+    wait_for(lambda: len(world.deletes()) == 3, "the DELETEs")
+    server.stop()
+    connection.close()
+    # The answers come and cannot be written.
+    wait_for(lambda: all(request["answered_at"] for request in world.deletes()), "the broker's answers")
+    wait_for(lambda: worker.said.count("the database does not answer") >= 3, "the worker to notice")
+    server.start()
+    over = world.ended(kill)
+    assert (over.state, Counter(outcomes(over).values())) == (State.FLAT, {"canceled": 9})
+    assert len(world.deletes()) == 3, "nothing was sent again"
+    answered = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED)
+    assert {entry.account_id for entry in answered} == set(accounts)
+    assert {entry.request_id for entry in answered} == {request["request_id"] for request in world.deletes()}
+    ended = Counter(Entry.objects.filter(kind=Kind.ORDER_ENDED).values_list("order_id", flat=True))
+    assert ended == dict.fromkeys(outcomes(over), 1)
+    assert not Entry.objects.filter(kind=Kind.SWEEP_TAKEN_OVER).exists()
