@@ -33,20 +33,25 @@ HEARTBEAT = LEASE.total_seconds() / 4
 LATCH_HEARTBEAT = 1.0  # seconds: how long a release may stay unnoticed
 
 _lock = threading.Lock()
+_to_ring_for: set[uuid.UUID] = set()
 _under_way: dict[Hold, "concurrent.futures.Future[None]"] = {}
 _is_ending = False
 _recorder: Recorder | None = None
 _budget: Budget | None = None
 
 
+class Ending(Exception):
+    """This process is about to end: somebody else must take the kill."""
+
+
 def begin(kill_id: uuid.UUID, who: str = "worker") -> "concurrent.futures.Future[None] | None":
     """Take what nobody holds of a kill and begin to work on it, all accounts at once. Return what ends with it.
 
-    `who` stands in the record as the one that did it. Returns None where there is nothing to take.
+    `who` stands in the record as the one that did it. Returns None where there is nothing to take. Raises Ending.
     """
     asked_at = clock.monotonic()
     if _is_ending:
-        return None
+        raise Ending
     claimed = claim(kill_id, source=f"{who} {socket.gethostname()} {os.getpid()}")
     if claimed is None:
         return None
@@ -75,13 +80,20 @@ def stop_all() -> None:
 
 
 def hand_over() -> None:
-    """Stop all and wait until it is given back, but not for long: leases run out by themselves."""
+    """Stop all, wait until it is given back, and ring for whoever is left.
+
+    Not for long: leases run out by themselves. Call it when this process takes no messages any more: it must not be
+    the one that hears the ring.
+    """
     stop_all()
     with _lock:
         futures = list(_under_way.values())
     if futures:
         logger.warning("ending: %s kills are handed over", len(futures))
         concurrent.futures.wait(futures, timeout=HAND_OVER_SECONDS)
+    for kill_id in list(_to_ring_for):
+        _to_ring_for.discard(kill_id)
+        ring(kill_id)
 
 
 async def close() -> None:
@@ -117,7 +129,7 @@ async def _work(claimed: Claim, hold: Hold) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await heart
     if crew.has_handed_over:
-        await asyncio.get_running_loop().run_in_executor(None, ring, claimed.kill.id)
+        _to_ring_for.add(claimed.kill.id)
 
 
 def limits() -> Limits:

@@ -4,15 +4,19 @@ import uuid
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import Reject
 from celery.signals import worker_shutdown, worker_shutting_down
 
-from .carry_out import begin, hand_over, stop_all
+from .carry_out import Ending, begin, hand_over, stop_all
 
 
 @shared_task(name="killswitch.kills.tasks.run_kill")
 def run_kill(kill_id: str) -> None:
     """Begin what is left of a kill. It goes on after this: a latched one would hold a thread for days."""
-    begin(uuid.UUID(kill_id))
+    try:
+        begin(uuid.UUID(kill_id))
+    except Ending:
+        raise Reject("this worker is about to end", requeue=True) from None
 
 
 @worker_shutting_down.connect

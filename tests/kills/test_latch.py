@@ -11,7 +11,7 @@ from killswitch import broker
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Actor
 from killswitch.kills import carry_out as office
-from killswitch.kills.carry_out import begin, hand_over
+from killswitch.kills.carry_out import Ending, begin, hand_over
 from killswitch.kills.models import Kill, KilledOrder, Roster, State
 from killswitch.kills.queries import as_json
 from killswitch.kills.release import NotReleased, SamePerson, release
@@ -133,7 +133,8 @@ class TestWhileItHolds:
         hand_over()
         assert first.done()
         assert Entry.objects.filter(kind=Kind.SWEEP_HANDED_OVER).count() == 1
-        assert begin(pressed.id) is None, "a process that is about to end begins nothing"
+        with pytest.raises(Ending):
+            begin(pressed.id)
         broker.run(office.close(), timeout=10)
         simulator.control.add_orders(FIRST, order={"status": "NEW"})
         second = begun(pressed)
