@@ -1,6 +1,8 @@
 """Read kills."""
 
 import uuid
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,6 +58,13 @@ def seconds_since(kill: Kill) -> float:
 
 def as_json(kill: Kill) -> dict[str, Any]:
     """Return a kill as other programs read it."""
+    return rows_as_json(kill, list(sweeps_of(kill)), list(orders_of(kill.id)))
+
+
+def rows_as_json(kill: Kill, sweeps: Sequence[Sweep], orders: Sequence[KilledOrder]) -> dict[str, Any]:
+    """Return a kill as other programs read it, from its rows: a break-glass kill has no database."""
+    accounts = {sweep.id: sweep.account_id for sweep in sweeps}
+    late = Counter(order.sweep_id for order in orders if order.is_late)
     return {
         "id": str(kill.id),
         "state": kill.state,
@@ -68,15 +77,15 @@ def as_json(kill: Kill) -> dict[str, Any]:
         "dry_run": kill.dry_run,
         "released_at": _time(kill.released_at),
         "released_by": kill.released_by_name or None,
-        "late_arrivals": late_arrivals_of(kill.id),
+        "late_arrivals": late.total(),
         "error": kill.roster_error,
-        "sweeps": [_sweep_json(sweep) for sweep in sweeps_of(kill)],
-        "outcomes": outcomes_of(kill.id),
-        "orders": [_order_json(order) for order in orders_of(kill.id)],
+        "sweeps": [_sweep_json(sweep, late[sweep.id]) for sweep in sweeps],
+        "outcomes": dict(Counter(str(order.outcome) for order in orders)),
+        "orders": [_order_json(order, accounts[order.sweep_id]) for order in orders],
     }
 
 
-def _sweep_json(sweep: Sweep) -> dict[str, Any]:
+def _sweep_json(sweep: Sweep, late: int) -> dict[str, Any]:
     return {
         "account_id": sweep.account_id,
         "state": sweep.state,
@@ -85,13 +94,13 @@ def _sweep_json(sweep: Sweep) -> dict[str, Any]:
         "error": sweep.error or None,
         "throttled": sweep.throttled or None,
         "next_try_at": _time(sweep.next_try_at),
-        "late_arrivals": sweep.late,  # type: ignore[attr-defined]
+        "late_arrivals": late,
     }
 
 
-def _order_json(order: KilledOrder) -> dict[str, Any]:
+def _order_json(order: KilledOrder, account_id: int) -> dict[str, Any]:
     return {
-        "account_id": order.sweep.account_id,
+        "account_id": account_id,
         "order_id": order.order_id,
         "client_order_id": order.client_order_id,
         "symbol": order.symbol,
