@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "killswitch.kills",
     "killswitch.book",
     "killswitch.health",
+    "killswitch.command_line",
     "orders_ui",
 ]
 

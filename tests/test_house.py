@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("access", "audit", "book", "broker", "demo", "health", "kills", "simulator")
+ROOMS = ("access", "audit", "book", "broker", "command_line", "demo", "health", "kills", "simulator")
 
 # What each room may import of the others. `demo` starts processes and knows only names.
 MAY_KNOW = {
@@ -17,6 +17,7 @@ MAY_KNOW = {
     "kills": {"broker", "audit"},
     "book": {"broker"},
     "health": {"kills", "book", "audit", "broker", "access"},
+    "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
     "orders_ui": {"kills", "book", "audit", "health", "access"},
 }

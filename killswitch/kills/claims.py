@@ -215,6 +215,15 @@ def let_go(claim: Claim, sweep: Sweep) -> None:
     mine.update(lease_token=None, lease_until=timezone.now())
 
 
+def is_taken(kill_id: uuid.UUID) -> bool:
+    """Say whether somebody holds a part of a kill at this moment."""
+    now = timezone.now()
+    return (
+        Sweep.objects.filter(kill_id=kill_id, ended_at=None, lease_token__isnull=False, lease_until__gt=now).exists()
+        or Kill.objects.filter(id=kill_id, ended_at=None, lease_token__isnull=False, lease_until__gt=now).exists()
+    )
+
+
 def hand_over(claim: Claim, sweep: Sweep) -> None:
     """Give a sweep back before this process ends, so that somebody else takes it up at once."""
     now = timezone.now()

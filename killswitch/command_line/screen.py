@@ -1,0 +1,78 @@
+"""What the operator sees. Nothing that happens to a terminal or a pipe may stop a kill."""
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from typing import TextIO
+
+CLEAR_LINE = "\r\x1b[K"
+
+
+class Screen:
+    """Writes lines, and one line of progress: rewritten on a terminal, a line per change elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+        self._shown = ""
+        self._lock = threading.Lock()  # the log writes from other threads
+
+    def say(self, text: str = "") -> None:
+        """Write a line (or several)."""
+        with self._lock:
+            self._clear()
+            self._write(printable(text) + "\n")
+
+    def progress(self, what: str, clock: str) -> None:
+        """Show `what` with a clock beside it. Off a terminal only where `what` is news."""
+        with self._lock:
+            if self._is_terminal:
+                width = shutil.get_terminal_size().columns - 1
+                self._write(CLEAR_LINE + printable(f"{clock}  {what}")[:width])
+            elif what != self._shown:
+                self._write(printable(f"{clock}  {what}") + "\n")
+            self._shown = what
+
+    def take_the_log(self) -> None:
+        """Let warnings of the log through here, where they do not tear the line of progress."""
+        root = logging.getLogger()
+        root.handlers[:] = [_LogHandler(self)]
+        root.setLevel(logging.WARNING)
+
+    def _clear(self) -> None:
+        if self._is_terminal and self._shown:
+            self._write(CLEAR_LINE)
+        if self._is_terminal:
+            self._shown = ""
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+        self.setFormatter(logging.Formatter("{levelname}: {message}", style="{"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.say(self.format(record))
+
+
+def printable(text: str) -> str:
+    """Write control characters visibly: a broker's words must not steer a terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else "␀" for character in text)
+
+
+def leave_quietly(*streams: TextIO) -> None:
+    """Flush, and where the reader is gone keep the interpreter from ending with a status of its own for it."""
+    for stream in streams:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
