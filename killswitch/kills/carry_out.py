@@ -23,8 +23,9 @@ from .claims import Claim, claim, is_held, renew_roster
 from .crew import Crew
 from .hold import Hold
 from .operations import ring
-from .patience import Limits
+from .patience import limits
 from .record import LEASE, Recorder, renew
+from .register import DatabaseRegister
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ async def _work(claimed: Claim, hold: Hold) -> None:
     global _recorder, _budget
     _recorder = recorder = _recorder or Recorder()
     _budget = budget = _budget or Budget(settings.KILL_REPEATS_PER_SECOND)
-    crew = Crew(claimed, hold, recorder, budget, limits())
+    crew = Crew(claimed, hold, DatabaseRegister(claimed, recorder), budget, limits())
     heart = asyncio.create_task(_keep_leases(claimed, hold, recorder))
     try:
         await crew.run()
@@ -130,16 +131,6 @@ async def _work(claimed: Claim, hold: Hold) -> None:
             await heart
     if crew.has_handed_over:
         _to_ring_for.add(claimed.kill.id)
-
-
-def limits() -> Limits:
-    """Read how long things may take from the settings."""
-    return Limits(
-        patience=settings.KILL_PATIENCE_SECONDS,
-        at_all=settings.KILL_LIMIT_SECONDS,
-        stuck=settings.KILL_STUCK_SECONDS,
-        latch=settings.KILL_LATCH_SECONDS,
-    )
 
 
 async def _keep_leases(claimed: Claim, hold: Hold, recorder: Recorder) -> None:

@@ -83,7 +83,7 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
     if not due.update(lease_token=token, lease_until=now + LEASE):
         return []
     sweeps = list(Sweep.objects.filter(kill=kill, lease_token=token).order_by("account_id"))
-    drafts, claimed = _announce(kill, [sweep for sweep in sweeps if sweep.claimed_at is None], source, now)
+    drafts, claimed = announce(kill, [sweep for sweep in sweeps if sweep.claimed_at is None], source, now)
     orphaned = [sweep for sweep in sweeps if sweep.claimed_at is not None]
     drafts += _take_over(kill, orphaned, source, now)
     append(drafts)
@@ -101,9 +101,8 @@ def _first_attempt(kill: Kill, now: datetime) -> dict[str, datetime]:
     return {"first_attempt_at": now} if _goes_out_at_once(kill) else {}
 
 
-def _announce(
-    kill: Kill, sweeps: Iterable[Sweep], source: str, now: datetime
-) -> tuple[list[Draft], list[ClaimedSweep]]:
+def announce(kill: Kill, sweeps: Iterable[Sweep], source: str, now: datetime) -> tuple[list[Draft], list[ClaimedSweep]]:
+    """Say what goes out first on sweeps that are new, and return them with the numbers of those attempts."""
     drafts, claimed = [], []
     for sweep in sweeps:
         attempt_id = uuid.uuid4() if _goes_out_at_once(kill) else None
@@ -157,13 +156,13 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
         ]
         Sweep.objects.bulk_create(sweeps)
         added = list(Sweep.objects.filter(kill=claim.kill, account_id__in=new).order_by("account_id"))
-        drafts, claimed = _announce(claim.kill, added, claim.source, now)
-        append([*_widened(claim, new, now), *drafts])
+        drafts, claimed = announce(claim.kill, added, claim.source, now)
+        append([*widened(claim, new, now), *drafts])
         settle(claim.kill.id)
     return claimed
 
 
-def _widened(claim: Claim, new: list[int], now: datetime) -> list[Draft]:
+def widened(claim: Claim, new: list[int], now: datetime) -> list[Draft]:
     if not new:
         return []
     subject = Subject.of(claim.kill, new[0], claim.source)

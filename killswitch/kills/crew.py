@@ -9,21 +9,12 @@ from killswitch.broker import Account, Listing
 
 from . import clock
 from .budget import LIST, RETRY_AFTER_CAP, Budget
-from .claims import (
-    Claim,
-    ClaimedSweep,
-    add_accounts,
-    break_off,
-    give_up_roster,
-    hand_over,
-    hand_over_roster,
-    let_go,
-    note_roster_error,
-)
+from .claims import Claim, ClaimedSweep
 from .dry_run import DryRun
 from .hold import HandedOver, Hold
 from .patience import FIRM_REFUSALS, LONGEST_PAUSE, REFUSALS_IN_A_ROW, Limits
-from .record import LostLease, Recorder
+from .record import LostLease
+from .register import Register
 from .sweep import SweepRun, open_case
 
 logger = logging.getLogger(__name__)
@@ -35,10 +26,10 @@ ACCOUNTS_EVERY = 30.0  # seconds
 class Crew:
     """Runs the sweeps of one claim. `has_handed_over` says whether something of it is left for others."""
 
-    def __init__(self, claimed: Claim, hold: Hold, recorder: Recorder, budget: Budget, limits: Limits) -> None:
+    def __init__(self, claimed: Claim, hold: Hold, register: Register, budget: Budget, limits: Limits) -> None:
         self._claimed = claimed
         self._hold = hold
-        self._recorder = recorder
+        self._register = register
         self._budget = budget
         self._limits = limits
         self.has_handed_over = False
@@ -56,7 +47,7 @@ class Crew:
             self._claimed,
             claimed,
             broker=broker.client(),
-            recorder=self._recorder,
+            recorder=self._register,
             hold=self._hold,
             limits=self._limits,
             budget=self._budget,
@@ -65,14 +56,16 @@ class Crew:
             await (DryRun(case) if kill.dry_run else SweepRun(case, claimed)).run()
         except LostLease:
             logger.warning("kill %s: the lease of account %s is lost", kill.id, sweep.account_id)
-            await self._recorder.run(let_go, self._claimed, sweep)
+            await self._register.let_go(sweep)
         except HandedOver:
             self.has_handed_over = True
-            await self._recorder.run(hand_over, self._claimed, sweep)
+            await self._register.hand_over(sweep)
         except Exception as error:
             logger.exception("kill %s: account %s broke off", kill.id, sweep.account_id)
             why = f"an unexpected error ({type(error).__name__}) broke it off"
-            await self._recorder.run(break_off, self._claimed, sweep, why)
+            again = await self._register.break_off(sweep, why)
+            if again is not None:
+                await self._sweep(again)
 
     async def _sweep_unknown_accounts(self) -> None:
         """Ask the broker which accounts there are and sweep those that nobody knew. The known ones do not wait."""
@@ -84,7 +77,7 @@ class Crew:
                 pass
         except HandedOver:
             self.has_handed_over = True
-            await self._recorder.run(hand_over_roster, self._claimed)
+            await self._register.hand_over_roster()
         await asyncio.gather(*under_way)
 
     async def _ask_for_accounts(self, under_way: "list[asyncio.Task[None]]") -> bool:
@@ -97,7 +90,7 @@ class Crew:
             logger.exception("kill %s: the accounts could not be taken up", self._claimed.kill.id)
             error = f"an unexpected error ({type(failure).__name__})"
         if error:
-            await self._recorder.run(give_up_roster, self._claimed, error)
+            await self._register.give_up_roster(error)
         if self._hold.is_latched:
             await self._hold.sleep(ACCOUNTS_EVERY)
             await self._hold.until(self._budget.turn(LIST))
@@ -115,7 +108,7 @@ class Crew:
                 return ""
             if refusals >= REFUSALS_IN_A_ROW or is_late:
                 return listing.error.message
-            await self._recorder.run(note_roster_error, self._claimed, listing.error.message)
+            await self._register.note_roster_error(listing.error.message)
             await self._hold.sleep(max(pause, min(listing.error.retry_after or 0.0, RETRY_AFTER_CAP)))
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
@@ -123,5 +116,5 @@ class Crew:
         """Sweep at once what was named, even where the list broke off."""
         named = [account.id for account in listing.items]
         if named or listing.whole:
-            added = await self._recorder.run(add_accounts, self._claimed, named, listing.whole)
+            added = await self._register.add_accounts(named, listing.whole)
             under_way.append(asyncio.create_task(self._sweep_all(added)))

@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from killswitch.broker import BrokerError, NoPermission, NoSuchAccount, RefusedKey, Throttled
 
 from . import clock
@@ -34,6 +36,16 @@ class Limits:
     at_all: float = 300.0
     stuck: float = 30.0
     latch: float = 1.0
+
+
+def limits() -> Limits:
+    """Read how long things may take from the settings."""
+    return Limits(
+        patience=settings.KILL_PATIENCE_SECONDS,
+        at_all=settings.KILL_LIMIT_SECONDS,
+        stuck=settings.KILL_STUCK_SECONDS,
+        latch=settings.KILL_LATCH_SECONDS,
+    )
 
 
 class Patience:
