@@ -88,7 +88,11 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
     drafts += _take_over(kill, orphaned, source, now)
     append(drafts)
     new = Sweep.objects.filter(kill=kill, lease_token=token, claimed_at=None)
-    new.update(claimed_at=now, **_first_attempt(kill, now))
+    first = _first_attempt(kill, now)
+    new.update(claimed_at=now, **first)
+    for one in claimed:
+        # What is announced later must not take itself for the first.
+        one.sweep.first_attempt_at = first.get("first_attempt_at")
     return claimed + [ClaimedSweep(sweep, None, list(sweep.orders.all()), False) for sweep in orphaned]
 
 

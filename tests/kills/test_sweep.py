@@ -59,6 +59,16 @@ class TestWhatGoesOut:
         assert {row.order_id for row in the_sweep(killed).orders.all()} == before
         check_agreement(simulator)
 
+    def test_a_later_single_cancel_does_not_take_itself_for_the_first_attempt(
+        self, simulator: SimulatorProcess, kill: Press
+    ) -> None:
+        simulator.control.add_orders(FIRST, order={"side": "SELL_SHORT", "status": "NEW"})
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"spare": ["SELL_SHORT"]}, times=1)
+        killed = kill(account=FIRST)
+        announced = Entry.objects.filter(kind=Kind.ATTEMPT_ANNOUNCED).order_by("id")
+        assert announced.count() > 1
+        assert the_sweep(killed).first_attempt_at == announced[0].at
+
     def test_the_brokers_filters_go_out_with_the_mass_cancel_and_spare_the_rest(
         self, simulator: SimulatorProcess, kill: Press
     ) -> None:
