@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from killswitch.audit.models import Entry, Kind
-from killswitch.kills.models import Kill
+from killswitch.kills.models import Kill, KilledOrder
 from killswitch.simulator.process import SimulatorProcess
 
 CALLS = {"cancel_all": "cancel_all_open_orders", "cancel_one": "cancel_open_order"}
@@ -79,14 +79,14 @@ def check_answers(arrived: list[dict[str, Any]]) -> None:
 
 
 def check_outcomes(simulator: SimulatorProcess) -> None:
-    book = {order["id"]: order for order in simulator.control.book()}
+    statuses = {order["id"]: order["status"] for order in simulator.control.book()}
     for kill in Kill.objects.exclude(ended_at=None):
-        for sweep in kill.sweeps.all():
-            for row in sweep.orders.all():
-                expected = STATUS_OF.get(row.outcome)
-                assert expected is None or book[row.order_id]["status"] in expected, row.order_id
-                told = Entry.objects.filter(kind=Kind.ORDER_ENDED, kill_id=kill.id, order_id=row.order_id)
-                assert told.last().outcome == row.outcome  # type: ignore[union-attr]
+        ends = Entry.objects.filter(kind=Kind.ORDER_ENDED, kill_id=kill.id).order_by("id")
+        told = dict(ends.values_list("order_id", "outcome"))
+        for order_id, outcome in KilledOrder.objects.filter(sweep__kill=kill).values_list("order_id", "outcome"):
+            expected = STATUS_OF.get(outcome)
+            assert expected is None or statuses[order_id] in expected, order_id
+            assert told[order_id] == outcome
 
 
 def open_orders(simulator: SimulatorProcess, account_id: int) -> list[dict[str, Any]]:
