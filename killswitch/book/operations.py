@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from killswitch import broker
 from killswitch.broker import BrokerError, Listing, Order, Side
+from killswitch.database_clock import is_free, lease
 
 from .models import Account, AccountList, Snapshot
 from .pace import Pace
@@ -34,7 +35,7 @@ pack = msgspec.json.Encoder()
 def refresh(*, requests_per_second: float, now: datetime) -> int:
     """Do about a second's worth of refreshing, unless somebody else is at it. Return how many lists were fetched."""
     token = uuid.uuid4()
-    if not _claim(token, now):
+    if not _claim(token):
         return 0
     try:
         is_due = _accounts_are_due(now)
@@ -52,7 +53,7 @@ def _refresh_orders(account_ids: list[int], pace: Pace, token: uuid.UUID, now: d
     under_way = {broker.start(_list(account_id, pace)): account_id for account_id in account_ids}
     while under_way:
         done, _ = wait(under_way, timeout=LEASE.total_seconds() / 3, return_when=FIRST_COMPLETED)
-        AccountList.objects.filter(lease_token=token).update(lease_until=timezone.now() + LEASE)
+        AccountList.objects.filter(lease_token=token).update(lease_until=lease(LEASE))
         for future in done:
             account_id = under_way.pop(future)
             try:
@@ -64,10 +65,9 @@ def _refresh_orders(account_ids: list[int], pace: Pace, token: uuid.UUID, now: d
                 )
 
 
-def _claim(token: uuid.UUID, now: datetime) -> bool:
+def _claim(token: uuid.UUID) -> bool:
     AccountList.objects.get_or_create(id=1)
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    return AccountList.objects.filter(free, id=1).update(lease_token=token, lease_until=now + LEASE) == 1
+    return AccountList.objects.filter(is_free(), id=1).update(lease_token=token, lease_until=lease(LEASE)) == 1
 
 
 def _accounts_are_due(now: datetime) -> bool:

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.models import Q
-from django.utils import timezone
 
 from killswitch.kills.carry_out import begin, hand_over
 from killswitch.kills.claims import is_taken, overdue
@@ -78,8 +77,7 @@ class Follower:
             self._screen.say(f"Nobody can say whether the kill goes on. With the broker alone:\n  {self._break_glass}")
 
     def _take_up(self) -> None:
-        now = timezone.now()
-        if self._kill.id not in overdue(now, unclaimed_before=now - OWN_GRACE):
+        if self._kill.id not in overdue(OWN_GRACE):
             return
         future = begin(self._kill.id, who="command line")
         if future is not None:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -12,6 +12,8 @@ from django.utils import timezone
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Draft, append
 from killswitch.audit.queries import unanswered
+from killswitch.database_clock import is_free, lease
+from killswitch.database_clock import now as database_now
 
 from .ends import settle
 from .entries import Subject, announce_mass_cancel, never_answered, sweep_ended
@@ -53,14 +55,10 @@ def claim(kill_id: uuid.UUID, source: str) -> Claim | None:
             return None
         # Sweeps before the kill, as every other transaction locks them.
         claimed = _take_sweeps(kill, token, now, source)
-        has_roster = _take_roster(kill, token, now)
+        has_roster = _take_roster(kill, token)
     if not claimed and not has_roster:
         return None
     return Claim(kill, token, source, claimed, has_roster)
-
-
-def _free(now: datetime) -> Q:
-    return Q(lease_until=None) | Q(lease_until__lt=now)
 
 
 def _roster_is_open() -> Q:
@@ -73,14 +71,14 @@ def _my_roster(claim: Claim) -> QuerySet[Kill]:
     return Kill.objects.filter(_roster_is_open(), id=claim.kill.id, lease_token=claim.token)
 
 
-def _take_roster(kill: Kill, token: uuid.UUID, now: datetime) -> bool:
-    pending = Kill.objects.filter(_free(now), _roster_is_open(), id=kill.id)
-    return pending.update(lease_token=token, lease_until=now + LEASE) == 1
+def _take_roster(kill: Kill, token: uuid.UUID) -> bool:
+    pending = Kill.objects.filter(is_free(), _roster_is_open(), id=kill.id)
+    return pending.update(lease_token=token, lease_until=lease(LEASE)) == 1
 
 
 def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> list[ClaimedSweep]:
-    due = Sweep.objects.filter(_free(now), kill=kill, ended_at=None)
-    if not due.update(lease_token=token, lease_until=now + LEASE):
+    due = Sweep.objects.filter(is_free(), kill=kill, ended_at=None)
+    if not due.update(lease_token=token, lease_until=lease(LEASE)):
         return []
     sweeps = list(Sweep.objects.filter(kill=kill, lease_token=token).order_by("account_id"))
     drafts, claimed = announce(kill, [sweep for sweep in sweeps if sweep.claimed_at is None], source, now)
@@ -143,7 +141,7 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
     now = timezone.now()
     with transaction.atomic():
         answer = {"roster": Roster.CONFIRMED, "roster_error": ""} if is_whole else {}
-        if not _my_roster(claim).update(lease_until=now + LEASE, **answer):
+        if not _my_roster(claim).update(lease_until=lease(LEASE), **answer):
             return []
         known = set(Sweep.objects.filter(kill=claim.kill).values_list("account_id", flat=True))
         new = sorted(set(account_ids) - known)
@@ -152,7 +150,7 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
                 kill=claim.kill,
                 account_id=account_id,
                 lease_token=claim.token,
-                lease_until=now + LEASE,
+                lease_until=lease(LEASE),
                 claimed_at=now,
                 **_first_attempt(claim.kill, now),
             )
@@ -182,7 +180,7 @@ def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
     now = timezone.now()
     with transaction.atomic():
         mine = Sweep.objects.filter(id=sweep.id, lease_token=claim.token, ended_at=None)
-        if not mine.update(break_offs=F("break_offs") + 1, lease_token=None, lease_until=now):
+        if not mine.update(break_offs=F("break_offs") + 1, lease_token=None, lease_until=database_now()):
             return
         worn_out = Sweep.objects.filter(id=sweep.id, break_offs__gte=BREAK_OFFS)
         if worn_out.update(state=State.UNKNOWN, ended_at=now, error=why):
@@ -204,7 +202,7 @@ def give_up_roster(claim: Claim, why: str) -> None:
 
 
 def renew_roster(claim: Claim) -> None:
-    _my_roster(claim).update(lease_until=timezone.now() + LEASE)
+    _my_roster(claim).update(lease_until=lease(LEASE))
 
 
 def is_held(kill_id: uuid.UUID) -> bool:
@@ -215,16 +213,13 @@ def is_held(kill_id: uuid.UUID) -> bool:
 def let_go(claim: Claim, sweep: Sweep) -> None:
     """Give a sweep back that is no longer worked on, unless somebody else has it: its lease would be renewed."""
     mine = Sweep.objects.filter(id=sweep.id, lease_token=claim.token, ended_at=None)
-    mine.update(lease_token=None, lease_until=timezone.now())
+    mine.update(lease_token=None, lease_until=database_now())
 
 
 def is_taken(kill_id: uuid.UUID) -> bool:
     """Say whether somebody holds a part of a kill at this moment."""
-    now = timezone.now()
-    return (
-        Sweep.objects.filter(kill_id=kill_id, ended_at=None, lease_token__isnull=False, lease_until__gt=now).exists()
-        or Kill.objects.filter(id=kill_id, ended_at=None, lease_token__isnull=False, lease_until__gt=now).exists()
-    )
+    held = Q(ended_at=None, lease_token__isnull=False, lease_until__gt=database_now())
+    return Sweep.objects.filter(held, kill_id=kill_id).exists() or Kill.objects.filter(held, id=kill_id).exists()
 
 
 def hand_over(claim: Claim, sweep: Sweep) -> None:
@@ -232,23 +227,21 @@ def hand_over(claim: Claim, sweep: Sweep) -> None:
     now = timezone.now()
     with transaction.atomic():
         mine = Sweep.objects.filter(id=sweep.id, lease_token=claim.token, ended_at=None)
-        if mine.update(lease_token=None, lease_until=now):
+        if mine.update(lease_token=None, lease_until=database_now()):
             subject = Subject.of(claim.kill, sweep.account_id, claim.source)
             words = f"Handed account {sweep.account_id} over: this process is about to end"
             append([subject.draft(Kind.SWEEP_HANDED_OVER, words, now)])
 
 
 def hand_over_roster(claim: Claim) -> None:
-    _my_roster(claim).update(lease_token=None, lease_until=timezone.now())
+    _my_roster(claim).update(lease_token=None, lease_until=database_now())
 
 
-def overdue(now: datetime, unclaimed_before: datetime) -> list[uuid.UUID]:
-    """Return the kills that nobody works on: never taken though engaged before `unclaimed_before`, or let go of."""
-    never_taken = Q(lease_until=None, kill__engaged_at__lt=unclaimed_before)
-    sweeps = Sweep.objects.filter(never_taken | Q(lease_until__lt=now), ended_at=None)
-    rosters = Kill.objects.filter(
-        Q(lease_until=None, engaged_at__lt=unclaimed_before) | Q(lease_until__lt=now),
-        _roster_is_open(),
-        ended_at=None,
-    )
+def overdue(grace: timedelta) -> list[uuid.UUID]:
+    """Return the kills that nobody works on: not taken for so long after they were committed, or let go of."""
+    let_go_of, unclaimed_before = Q(lease_until__lt=database_now()), database_now() - grace
+    never_taken = Q(lease_until=None, kill__committed_at__lt=unclaimed_before)
+    sweeps = Sweep.objects.filter(never_taken | let_go_of, ended_at=None)
+    never_asked = Q(lease_until=None, committed_at__lt=unclaimed_before)
+    rosters = Kill.objects.filter(never_asked | let_go_of, _roster_is_open(), ended_at=None)
     return list(dict.fromkeys([*sweeps.values_list("kill_id", flat=True), *rosters.values_list("id", flat=True)]))

@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.db.models.functions import Now
 
 from killswitch.fields import ExactDecimalField
 
@@ -51,6 +52,7 @@ class Kill(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     idempotency_key = models.UUIDField(unique=True)
     engaged_at = models.DateTimeField()
+    committed_at = models.DateTimeField("engaged at, by the database's clock", db_default=Now())
     engaged_by_id = models.BigIntegerField(null=True)
     engaged_by_name = models.CharField(max_length=150)
     source = models.CharField(max_length=200, blank=True)

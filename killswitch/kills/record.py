@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connections, transaction
-from django.utils import timezone
 
 from killswitch.audit.operations import Draft, append
+from killswitch.database_clock import lease
 
 from .ends import settle
 from .models import KilledOrder, Sweep
@@ -159,7 +159,7 @@ def write(notes: Sequence[Note]) -> list[bool]:
 def _renew(tokens: set[uuid.UUID]) -> dict[int, uuid.UUID | None]:
     """Lengthen the leases that are still held, which also locks their rows, and return them by sweep."""
     held = Sweep.objects.filter(lease_token__in=tokens, ended_at=None)
-    held.update(lease_until=timezone.now() + LEASE)
+    held.update(lease_until=lease(LEASE))
     return dict(held.values_list("id", "lease_token"))
 
 

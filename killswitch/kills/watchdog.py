@@ -5,7 +5,6 @@ import threading
 from datetime import timedelta
 
 from django.db import connections
-from django.utils import timezone
 
 from .carry_out import begin, hand_over
 from .claims import overdue
@@ -38,8 +37,7 @@ class Watchdog:
         self._stopping.set()
 
     def _look(self) -> None:
-        now = timezone.now()
-        for kill_id in overdue(now, unclaimed_before=now - GRACE):
+        for kill_id in overdue(GRACE):
             # Also where we are at work on other accounts of the same kill: a claim takes only what is free.
             logger.warning("kill %s: nobody works on all of it, the watchdog does", kill_id)
             try:

@@ -27,9 +27,6 @@ def _broker(world: World) -> Iterator[None]:
     yield
 
 
-follows_clocks = pytest.mark.xfail(reason="leases are taken and found by each process's own wall clock")
-
-
 def a_worker_an_hour_ahead(entry: Entry) -> datetime:
     """Say when an entry was made, by the right clock."""
     return entry.at - timedelta(seconds=HOUR) if entry.source.startswith("worker ") else entry.at
@@ -55,7 +52,6 @@ def test_a_worker_an_hour_ahead_keeps_order_and_deadlines_and_records_by_how_muc
     assert 1.5 < (ends[0].at - ends[1].at).total_seconds() < 10, "the deadline is two seconds on any clock"
 
 
-@follows_clocks
 @pytest.mark.fault(24)
 def test_a_dead_worker_with_a_clock_an_hour_ahead_is_replaced_within_seconds(world: World) -> None:
     world.clock = a_worker_an_hour_ahead
@@ -69,7 +65,6 @@ def test_a_dead_worker_with_a_clock_an_hour_ahead_is_replaced_within_seconds(wor
     assert (over.state, set(outcomes(over).values())) == (State.FLAT, {"canceled"})
 
 
-@follows_clocks
 @pytest.mark.fault(24)
 def test_a_watchdog_an_hour_ahead_lets_a_worker_work(world: World) -> None:
     account = world.account()
@@ -86,7 +81,6 @@ def test_a_watchdog_an_hour_ahead_lets_a_worker_work(world: World) -> None:
     assert "the watchdog does" not in watchdog.said
 
 
-@follows_clocks
 @pytest.mark.fault(24)
 def test_a_watchdog_an_hour_behind_takes_up_what_nobody_took(world: World) -> None:
     account = world.account()
