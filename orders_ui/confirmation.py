@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,6 +21,9 @@ from .filterbar import Field
 # Counting the orders of many accounts takes time, and the person who is about to press has none.
 COUNT_FOR_SECONDS = 1.0
 OLD_AFTER = timedelta(seconds=10)
+# What is chosen on the confirmation itself; the rest is the scope, which it carries unseen.
+OPTIONS = ("reason", "latched", "dry_run", "idempotency_key")
+OFF = ("", "off", "false", "0")
 REASONS = (
     "Runaway algorithm",
     "Wrong price or quantity",
@@ -39,7 +43,7 @@ class Confirmation:
     ) -> None:
         self._asked = {name: [value for value in values if value.strip()] for name, values in asked.items()}
         self.errors = errors or {}
-        self.decision = decision or self._decision_without(("reason", "idempotency_key"))
+        self.decision = decision or self._decision_without(OPTIONS)
         self.idempotency_key = uuid.uuid4()
         self.reasons = REASONS
         self.reach = Reach.of(self.decision) if self.decision else None
@@ -65,6 +69,24 @@ class Confirmation:
         return Field("reason", self._asked.get("reason", [])[:1], self.errors.get("reason", ""))
 
     @property
+    def latched(self) -> Field:
+        return self._flag("latched")
+
+    @property
+    def dry_run(self) -> Field:
+        return self._flag("dry_run")
+
+    @property
+    def takes_another(self) -> bool:
+        """Say whether it takes another person to release what is latched."""
+        return not settings.RELEASE_BY_SAME_PERSON
+
+    def _flag(self, name: str) -> Field:
+        """Return a box that is ticked unless it was plainly off: what is odd is shown, with its error."""
+        given = [value for value in self._asked.get(name, []) if value.strip().lower() not in OFF]
+        return Field(name, given[:1], self.errors.get(name, ""))
+
+    @property
     def hidden(self) -> list[tuple[str, str]]:
         """Return what the form carries unseen: everything, once it is understood."""
         if self.decision is None:
@@ -76,8 +98,7 @@ class Confirmation:
         """Return what has to be put right, as fields that can be edited; nothing that was asked for is left out."""
         if self.decision is not None:
             return []
-        names = dict.fromkeys([*self._scope(), *(name for name in self.errors if name not in ("reason",))])
-        names.pop("idempotency_key", None)
+        names = dict.fromkeys([*self._scope(), *(name for name in self.errors if name not in OPTIONS)])
         return [Field(name, self._asked.get(name, []), self.errors.get(name, "")) for name in names]
 
     @property
@@ -96,9 +117,7 @@ class Confirmation:
         return reverse("desk")
 
     def _scope(self) -> dict[str, list[str]]:
-        return {
-            name: values for name, values in self._asked.items() if values and name not in ("reason", "idempotency_key")
-        }
+        return {name: values for name, values in self._asked.items() if values and name not in OPTIONS}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What every page shows: who is logged in, what they may do, which broker this is, and which kills run."""
+"""What every page shows: who is logged in, what they may do, which broker this is, what is latched, what runs."""
 
 from functools import cached_property
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from killswitch.access import roles
 from killswitch.kills.models import Kill
-from killswitch.kills.queries import running_kills
+from killswitch.kills.queries import late_arrivals_by_kill, running_kills
 
 PRODUCTION_HOST = "api.clearstreet.com"
 
@@ -42,7 +42,19 @@ class Page:
         return roles.may_manage_users(self._user)
 
     @cached_property
+    def held_kills(self) -> list[tuple[Kill, int]]:
+        """Return what is latched, each with its late arrivals."""
+        held = [kill for kill in self._kills if kill.is_held]
+        late = late_arrivals_by_kill([kill.id for kill in held]) if held else {}
+        return [(kill, late.get(kill.id, 0)) for kill in held]
+
+    @cached_property
     def running_kills(self) -> list[Kill]:
+        """Return what runs and ends by itself."""
+        return [kill for kill in self._kills if not kill.is_held]
+
+    @cached_property
+    def _kills(self) -> list[Kill]:
         return list(running_kills()) if self.may_see else []
 
     @property

@@ -18,6 +18,8 @@ LABELS = {
     "client_order_id_prefix": "Client order id prefix",
     "order_id": "Order",
     "reason": "Reason",
+    "latched": "Latched",
+    "dry_run": "Dry run",
     "idempotency_key": "This form's key",
 }
 HINTS = {"instruments": "AAPL, TSLA", "client_order_id_prefix": "algo-7-"}

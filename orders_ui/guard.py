@@ -17,6 +17,8 @@ View = Callable[..., HttpResponse]
 Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
 
 SECRET_FIELDS = ("csrfmiddlewaretoken",)
+# Forms that go into the record as they were sent; others may hold a password.
+FORMS_FOR_THE_RECORD = ("kills", "release")
 
 
 def needs(allowed: Allowed, what: str, *, role: str = "") -> Callable[[View], View]:
@@ -51,10 +53,10 @@ def posted(request: HttpRequest) -> dict[str, list[str]]:
 
 
 def asked_for(request: HttpRequest) -> dict[str, Any]:
-    """Say what a request wanted, short enough for the record. Forms other than a kill's may hold a password."""
+    """Say what a request wanted, short enough for the record."""
     asked: dict[str, Any] = {"method": request.method, "path": request.path[:200]}
     match = request.resolver_match
-    if request.method == "POST" and match is not None and match.url_name == "kills":
+    if request.method == "POST" and match is not None and match.url_name in FORMS_FOR_THE_RECORD:
         asked["fields"] = {
             name[:200]: [value[:200] for value in values[:20]] for name, values in list(posted(request).items())[:40]
         }

@@ -8,10 +8,8 @@ from decimal import Decimal
 from functools import cached_property
 from heapq import nlargest
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import Case, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -26,20 +24,26 @@ from killswitch.book.queries import (  # type: ignore[attr-defined]
     accounts,
 )
 from killswitch.kills.filter import OrderFilter
-from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
-from killswitch.kills.queries import ENDED_BADLY, orders_of, outcomes_of, running_kills, seconds_since, sweeps_of
+from killswitch.kills.models import Kill
+from killswitch.kills.queries import sweeping_kill_by_account
 
 from .confirmation import OLD_AFTER, Tally
 
 ROWS = 500
-NOT_GONE = (Outcome.PENDING, *ENDED_BADLY)
-TAKEN_UP_WITHIN_SECONDS = 1
 
 
 @dataclass(frozen=True)
 class AccountRow:
     account: Account
-    kill_id: UUID | None
+    kill: Kill | None
+
+    @property
+    def kill_words(self) -> str:
+        if self.kill is None:
+            return ""
+        if self.kill.is_held:
+            return "latched"
+        return "dry run" if self.kill.dry_run else "kill running"
 
     @property
     def name(self) -> str:
@@ -69,6 +73,10 @@ class Desk:
         self.sells = sum(row.account.sells for row in rows)
 
     @property
+    def latched(self) -> int:
+        return sum(row.kill is not None and row.kill.is_held for row in self.rows)
+
+    @property
     def never_listed(self) -> int:
         return sum(row.account.listed_at is None for row in self.rows)
 
@@ -78,13 +86,8 @@ class Desk:
 
 
 def desk_rows() -> Desk:
-    kills = running_kill_by_account()
+    kills = sweeping_kill_by_account()
     return Desk([AccountRow(account, kills.get(account.account_id)) for account in accounts()], account_list())
-
-
-def running_kill_by_account() -> dict[int, UUID]:
-    sweeping = running_kills().filter(sweeps__account_id__isnull=False, sweeps__ended_at=None)
-    return dict(sweeping.values_list("sweeps__account_id", "id"))
 
 
 def is_old(at: datetime | None) -> bool:
@@ -205,87 +208,6 @@ def age_words(at: datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
-
-
-class SweepRow:
-    def __init__(self, sweep: Sweep, kill: Kill) -> None:
-        self.sweep = sweep
-        self._kill = kill
-
-    @property
-    def first_after_ms(self) -> float | None:
-        started = self.sweep.first_attempt_at
-        return (started - self._kill.engaged_at).total_seconds() * 1000 if started else None
-
-
-class KillView:
-    """A kill as its page follows it."""
-
-    def __init__(self, kill: Kill) -> None:
-        self.kill = kill
-        self.is_running = not kill.is_over
-        self.seconds = seconds_since(kill)
-
-    @cached_property
-    def outcomes(self) -> list[tuple[str, str, int, bool]]:
-        """Return each outcome's name, words, count and whether it is a bad one."""
-        counted = outcomes_of(self.kill.id)
-        known = [(str(name), str(name.label), counted.get(name, 0), name in ENDED_BADLY) for name in Outcome]
-        return [row for row in known if row[2]]
-
-    @cached_property
-    def order_count(self) -> int:
-        return sum(count for _, _, count, _ in self.outcomes)
-
-    @cached_property
-    def not_gone_count(self) -> int:
-        return sum(count for name, _, count, _ in self.outcomes if name in NOT_GONE)
-
-    @cached_property
-    def sweeps(self) -> list[SweepRow]:
-        """Return sweeps, those that are not flat first."""
-        ordered = sweeps_of(self.kill).order_by(
-            Case(When(state=State.FLAT, then=Value(1)), default=Value(0)), "account_id"
-        )
-        return [SweepRow(sweep, self.kill) for sweep in ordered[:ROWS]]
-
-    @cached_property
-    def sweep_count(self) -> int:
-        return self.kill.sweeps.count()
-
-    @cached_property
-    def flat_count(self) -> int:
-        return self.kill.sweeps.filter(state=State.FLAT).count()
-
-    @cached_property
-    def not_gone(self) -> list[KilledOrder]:
-        return list(self._orders().filter(outcome__in=NOT_GONE)[:ROWS])
-
-    @cached_property
-    def others(self) -> list[KilledOrder]:
-        """Return the orders that went away, those that traded on the way first."""
-        traded = Case(When(outcome__in=(Outcome.FILLED, Outcome.PARTLY_FILLED), then=Value(0)), default=Value(1))
-        gone = self._orders().exclude(outcome__in=NOT_GONE)
-        return list(gone.order_by(traded, "sweep__account_id", "id")[: ROWS - len(self.not_gone)])
-
-    @property
-    def is_cut(self) -> bool:
-        return self.order_count > ROWS
-
-    @property
-    def shown_count(self) -> int:
-        return len(self.not_gone) + len(self.others)
-
-    @property
-    def waits_for_a_worker(self) -> bool:
-        kill = self.kill
-        if kill.is_over or self.seconds < TAKEN_UP_WITHIN_SECONDS or kill.lease_until is not None:
-            return False
-        begun = Q(lease_until__isnull=False) | Q(first_attempt_at__isnull=False) | Q(ended_at__isnull=False)
-        return not kill.sweeps.filter(begun).exists()
-
-    def _orders(self) -> QuerySet[KilledOrder]:
-        return orders_of(self.kill.id)
 
 
 @dataclass(frozen=True)

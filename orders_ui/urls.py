@@ -13,6 +13,7 @@ urlpatterns = [
     path("kills/", kills.kills, name="kills"),
     path("kills/new/", kills.confirm, name="confirm"),
     path("kills/<uuid:kill_id>/", kills.kill, name="kill"),
+    path("kills/<uuid:kill_id>/release/", kills.release, name="release"),
     path("kills/<uuid:kill_id>.json", kills.kill_json, name="kill_json"),
     path("audit/", audit.audit, name="audit"),
     path("audit/<number:entry_id>/", audit.entry, name="entry"),

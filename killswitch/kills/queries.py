@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +17,20 @@ ENDED_BADLY = (Outcome.STUCK, Outcome.STILL_OPEN, Outcome.UNKNOWN, Outcome.NOT_F
 def recent_kills() -> QuerySet[Kill]:
     return Kill.objects.annotate(
         accounts=Count("sweeps", distinct=True),
-        accounts_flat=Count("sweeps", filter=Q(sweeps__state=State.FLAT), distinct=True),
+        accounts_flat=Count("sweeps", filter=Q(sweeps__state__in=(State.FLAT, State.LATCHED)), distinct=True),
     ).order_by("-engaged_at")
 
 
 def running_kills() -> QuerySet[Kill]:
     return Kill.objects.filter(ended_at=None).order_by("-engaged_at")
+
+
+def sweeping_kill_by_account() -> dict[int, Kill]:
+    """Return the kill that sweeps each account; of several the latched one, else the newest."""
+    sweeps = Sweep.objects.filter(ended_at=None, kill__ended_at=None).select_related("kill")
+    oldest_first = sweeps.order_by("kill__engaged_at")
+    ranked = sorted(oldest_first, key=lambda sweep: (sweep.kill.is_held, not sweep.kill.dry_run))
+    return {sweep.account_id: sweep.kill for sweep in ranked}
 
 
 def sweeps_of(kill: Kill) -> QuerySet[Sweep]:
@@ -49,6 +57,12 @@ def outcomes_of(kill_id: uuid.UUID) -> dict[str, int]:
 def late_arrivals_of(kill_id: uuid.UUID) -> int:
     """Count a kill's orders that arrived after it began."""
     return KilledOrder.objects.filter(sweep__kill_id=kill_id, is_late=True).count()
+
+
+def late_arrivals_by_kill(kill_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Count late arrivals per kill; a kill without any is left out."""
+    late = KilledOrder.objects.filter(sweep__kill_id__in=kill_ids, is_late=True)
+    return dict(late.order_by().values_list("sweep__kill_id").annotate(Count("id")))
 
 
 def seconds_since(kill: Kill) -> float:

@@ -49,12 +49,17 @@ def is_same_person(kill: Kill, actor: Actor) -> bool:
     return kill.engaged_by_name.casefold() == actor.name.casefold()
 
 
+def needs_another(kill: Kill, actor: Actor) -> bool:
+    """Say whether somebody else than `actor` has to release the kill."""
+    return is_same_person(kill, actor) and not settings.RELEASE_BY_SAME_PERSON
+
+
 def _check(kill: Kill, actor: Actor) -> None:
     if not kill.latched:
         raise NotReleased("only a latched kill can be released: this one ends by itself")
     if kill.released_at is not None:
         raise NotReleased(f"{kill.released_by_name} has released this kill already")
-    if is_same_person(kill, actor) and not settings.RELEASE_BY_SAME_PERSON:
+    if needs_another(kill, actor):
         raise SamePerson("it takes another person than the one who engaged it")
 
 

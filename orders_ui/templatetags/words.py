@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from killswitch.kills.filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE
-from killswitch.kills.models import Outcome, State
+from killswitch.kills.meanings import standing as standing_of
+from killswitch.kills.models import Kill, Outcome, State
 
 from ..rows import age_words
 
@@ -101,6 +102,15 @@ def utc(value: datetime | str | None) -> SafeString | str:
 
 
 @register.filter
+def clock(value: datetime | None) -> SafeString | str:
+    """Write the time of a day, for what is seconds away."""
+    if value is None:
+        return NOTHING
+    text = f"{value.astimezone(UTC):%H:%M:%S}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', _iso(value), _full(value), text)
+
+
+@register.filter
 def utc_exact(value: datetime | None) -> SafeString | str:
     """Write a time to the microsecond."""
     if value is None:
@@ -130,6 +140,12 @@ def from_microseconds(value: int | None) -> str:
 @register.filter
 def state(value: str) -> str:
     return str(State(value).label) if value in State.values else value
+
+
+@register.filter
+def standing(kill: Kill) -> str:
+    """Say how a kill stands, and whether it is latched or a dry run."""
+    return standing_of(kill)
 
 
 @register.filter

@@ -10,14 +10,16 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from killswitch.access.roles import RISK_DESK, actor_of, may_kill, may_see
 from killswitch.book.queries import known_account_ids
-from killswitch.kills.decision import Decision, InvalidDecision, read_decision
+from killswitch.kills.decision import MAX_REASON, Decision, InvalidDecision, read_decision, read_release
 from killswitch.kills.models import Kill
 from killswitch.kills.operations import KeyReused, engage, record_refusal
 from killswitch.kills.queries import as_json, recent_kills
+from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
+from killswitch.kills.release import release as let_go
 
 from ..confirmation import Confirmation
 from ..guard import needs, posted
-from ..rows import KillView
+from ..killview import Help, KillView, Release
 from ..shown import show
 
 KILLS_ON_A_PAGE = 50
@@ -91,8 +93,57 @@ def _read(asked: dict[str, list[str]]) -> Decision:
 @require_safe
 @needs(may_see, "see a kill")
 def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    return _show_kill(request, get_object_or_404(Kill, pk=kill_id), part="_kill.html")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(may_kill, "release a kill", role=RISK_DESK)
+def release(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    """Release a latched kill; asked for with GET, show its page so that it holds still for whoever types."""
     found = get_object_or_404(Kill, pk=kill_id)
-    return show(request, "kill.html", {"kill": KillView(found)}, part="_kill.html")
+    if request.method != "POST":
+        return _show_kill(request, found, holds_still=True)
+    asked = posted(request)
+    try:
+        let_go(found, reason=_read_release(request, asked), actor=actor_of(request), now=timezone.now())
+    except InvalidDecision as error:
+        return _not_released(request, found, asked, error.errors)
+    except SamePerson as error:
+        return _not_released(request, found, asked, {"": str(error)}, status=403)
+    except NotReleased as error:
+        return _not_released(request, found, asked, {"": str(error)})
+    return _go_to(request, reverse("kill", args=[found.id]))
+
+
+def _read_release(request: HttpRequest, asked: dict[str, list[str]]) -> str:
+    if request.GET:
+        raise InvalidDecision(dict.fromkeys(request.GET, "stood in the address, where a release reads nothing"))
+    return read_release(asked)
+
+
+def _not_released(
+    request: HttpRequest, kill: Kill, asked: dict[str, list[str]], errors: dict[str, str], status: int = 400
+) -> HttpResponse:
+    why = "; ".join(f"{name[:80]}: {words}" if name else words for name, words in list(errors.items())[:40])
+    reason = "".join(asked.get("reason", ("",))[:1])
+    record_refused_release(kill, why=why, reason=reason[:MAX_REASON], actor=actor_of(request), now=timezone.now())
+    kill.refresh_from_db()
+    return _show_kill(request, kill, asked=asked, errors=errors, holds_still=True, status=status)
+
+
+def _show_kill(
+    request: HttpRequest,
+    kill: Kill,
+    *,
+    asked: dict[str, list[str]] | None = None,
+    errors: dict[str, str] | None = None,
+    holds_still: bool = False,
+    part: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    release = Release(kill, actor_of(request), may_kill(request.user), asked or {}, errors or {})
+    context = {"kill": KillView(kill), "release": release, "help": Help, "holds_still": holds_still}
+    return show(request, "kill.html", context, part=part, status=status)
 
 
 @require_safe

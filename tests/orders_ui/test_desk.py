@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from killswitch.book.models import Account, AccountList
 from killswitch.kills.decision import read_decision
+from killswitch.kills.models import Kill
 from killswitch.kills.operations import engage
 
 from .conftest import Fill, order
@@ -45,8 +46,38 @@ class TestDesk:
         fill(order(2), account_id=1002)
         decision = read_decision({"account": ["1001"]})
         kill = engage(decision=decision, known_account_ids=(), actor=Actor(), now=timezone.now())
-        assert desk_client.get("/").context["desk"].rows[0].kill_id == kill.id
-        assert desk_client.get("/").context["desk"].rows[1].kill_id is None
+        assert desk_client.get("/").context["desk"].rows[0].kill == kill
+        assert desk_client.get("/").context["desk"].rows[1].kill is None
+
+    @pytest.mark.parametrize(
+        ("asked", "word"), [({}, "kill running"), ({"latched": ["on"]}, "latched"), ({"dry_run": ["on"]}, "dry run")]
+    )
+    def test_marks_an_account_that_is_swept(
+        self, asked: dict[str, list[str]], word: str, desk_client: Client, fill: Fill
+    ) -> None:
+        fill(order(1), account_id=1001)
+        fill(order(2), account_id=1002)
+        decision = read_decision({"account": ["1001"], **asked})
+        kill = engage(decision=decision, known_account_ids=(), actor=Actor(), now=timezone.now())
+        text = text_of(desk_client, "/")
+        assert f'href="/kills/{kill.id}/">{word}</a>' in text.split('id="account-1001"')[1].split("</th>")[0]
+        assert f">{word}</a>" not in text.split('id="account-1002"')[1]
+        assert ("<title>LATCHED: Desk" in text) is (word == "latched")
+
+    def test_names_the_latched_kill_of_an_account_before_any_other(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), account_id=1001)
+        kills = [
+            engage(
+                decision=read_decision({"account": ["1001"], **asked}),
+                known_account_ids=(),
+                actor=Actor(),
+                now=timezone.now(),
+            )
+            for asked in ({"latched": ["on"]}, {}, {"dry_run": ["on"]})
+        ]
+        assert desk_client.get("/").context["desk"].rows[0].kill == kills[0]
+        Kill.objects.filter(id=kills[0].id).update(released_at=timezone.now())
+        assert desk_client.get("/").context["desk"].rows[0].kill == kills[1]
 
     def test_gives_a_poll_only_the_part(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1))

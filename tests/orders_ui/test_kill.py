@@ -91,8 +91,8 @@ class TestKill:
         touch(kill, Outcome.CANCELED, Outcome.STUCK, Outcome.FILLED, Outcome.STILL_OPEN)
         response = desk_client.get(f"/kills/{kill.id}/")
         view = response.context["kill"]
-        assert [order.outcome for order in view.not_gone] == ["stuck", "still_open"]
-        assert [order.outcome for order in view.others] == ["filled", "canceled"]
+        assert [row.order.outcome for row in view.not_gone] == ["stuck", "still_open"]
+        assert [row.order.outcome for row in view.others] == ["filled", "canceled"]
         text = response.content.decode()
         assert text.index("&lt;i&gt;stuck") < text.index("&lt;i&gt;canceled")
         assert "<i>" not in text

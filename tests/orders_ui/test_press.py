@@ -31,12 +31,27 @@ BAD_FIELDS = {
     "idempotency_key": {"idempotency_key": "not-a-uuid"},
     "all_accounts": {"all_accounts": "on"},
     "sied": {"sied": "SELL"},
+    "latched": {"latched": "perhaps"},
+    "dry_run": {"dry_run": "on", "latched": "on"},
 }
 HTMX = {"HX-Request": "true"}
 
 
 def press(client: Client, **fields: Any) -> Any:
     return client.post("/kills/", {"account": "1001", "idempotency_key": str(uuid.uuid4()), **fields})
+
+
+def heading(text: str) -> str:
+    """Return the heading as it reads while no dry run is ticked."""
+    inner = text.split("<h1>")[1].split("</h1>")[0]
+    inner = re.sub(r'<span class="if-dry">.*?</span>', "", inner)
+    return " ".join(re.sub(r"<[^>]+>", "", inner).split())
+
+
+def box(text: str, name: str) -> str:
+    found = re.search(rf'<input type="checkbox" id="f-{name}"[^>]*>', text)
+    assert found
+    return found[0]
 
 
 class TestPress:
@@ -48,6 +63,14 @@ class TestPress:
         assert (kill.reason, kill.engaged_by_name) == ("runaway", "desk")
         assert list(kill.sweeps.values_list("account_id", flat=True)) == [1001]
         assert Entry.objects.get(kind=Kind.KILL_ENGAGED).kill_id == kill.id
+
+    @pytest.mark.parametrize("name", ["latched", "dry_run"])
+    def test_is_latched_or_a_dry_run_only_when_asked(self, name: str, desk_client: Client) -> None:
+        press(desk_client)
+        press(desk_client, **{name: "on"})
+        plain, chosen = Kill.objects.order_by("engaged_at")
+        assert (plain.latched, plain.dry_run) == (False, False)
+        assert (chosen.latched, chosen.dry_run) == (name == "latched", name == "dry_run")
 
     def test_takes_several_accounts(self, desk_client: Client) -> None:
         press(desk_client, account=["1001", "1002"])
@@ -86,6 +109,8 @@ class TestPress:
             ("instrument_type", ["OPTION", "COMMON_STOCK"]),
             ("client_order_id_prefix", ["a", "b"]),
             ("reason", ["a", "b"]),
+            ("latched", ["on", "off"]),
+            ("dry_run", ["on", "on"]),
         ],
     )
     def test_refuses_a_second_value_where_one_is_allowed(
@@ -211,7 +236,7 @@ class TestConfirmation:
     def test_says_what_will_happen(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1), order(2, order_type="STOP", limit_price=None), order(3, side="SELL"), seconds=4)
         text = desk_client.get("/kills/new/?account=1001&side=BUY").content.decode()
-        assert "<h1>Cancel all BUY orders on account 1001</h1>" in text
+        assert heading(text) == "Cancel all BUY orders on account 1001"
         assert "<strong>2 open orders</strong>" in text
         assert "$1,050.00" in text
         assert "+ 1 without a price" in text
@@ -249,6 +274,46 @@ class TestConfirmation:
         asked.pop("csrfmiddlewaretoken")
         uuid.UUID(asked.pop("idempotency_key")[0])
         assert asked == parse_qs(query)
+
+    @pytest.mark.parametrize("name", ["latched", "dry_run"])
+    def test_ticks_what_the_address_asks_for_and_nothing_else(self, name: str, desk_client: Client) -> None:
+        text = desk_client.get(f"/kills/new/?account=1001&{name}=on").content.decode()
+        other = {"latched": "dry_run", "dry_run": "latched"}[name]
+        assert "checked" in box(text, name)
+        assert "checked" not in box(text, other)
+        assert f'type="hidden" name="{name}"' not in text
+        plain = desk_client.get(f"/kills/new/?account=1001&{name}=off").content.decode()
+        assert "checked" not in box(plain, name)
+
+    @pytest.mark.parametrize("name", ["latched", "dry_run"])
+    def test_keeps_a_tick_when_the_form_comes_back(self, name: str, desk_client: Client) -> None:
+        response = press(desk_client, **{name: "on", "reason": "x" * 10_001})
+        text = response.content.decode()
+        assert response.status_code == 400
+        assert "checked" in box(text, name)
+        assert heading(text) == "Cancel all orders on account 1001"
+
+    def test_shows_both_ticks_with_the_error_when_both_are_asked_for(self, desk_client: Client) -> None:
+        for response in (
+            desk_client.get("/kills/new/?account=1001&latched=on&dry_run=on"),
+            press(desk_client, latched="on", dry_run="on"),
+        ):
+            text = response.content.decode()
+            assert response.status_code == 400
+            assert "checked" in box(text, "latched")
+            assert "checked" in box(text, "dry_run")
+            assert 'aria-describedby="e-dry_run"' in box(text, "dry_run")
+            assert heading(text) == "Cancel all orders on account 1001"
+            assert "a dry run cannot be latched" in text
+
+    def test_says_who_lets_go(self, desk_client: Client, settings: Any) -> None:
+        assert b"until another person releases it" in desk_client.get("/kills/new/?account=1001").content
+        settings.RELEASE_BY_SAME_PERSON = True
+        assert b"until somebody releases it" in desk_client.get("/kills/new/?account=1001").content
+
+    def test_leads_back_to_the_same_ticks_after_a_log_in(self, db: None) -> None:
+        query = parse_qs(urlsplit(press(Client(), dry_run="on")["Location"]).query)
+        assert query["next"] == ["/kills/new/?account=1001&dry_run=on"]
 
     def test_has_a_fresh_key_each_time(self, desk_client: Client) -> None:
         keys = {desk_client.get("/kills/new/?account=1001").context["confirmation"].idempotency_key for _ in range(3)}

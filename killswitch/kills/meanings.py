@@ -1,0 +1,162 @@
+"""What each state, each outcome and each alarm means and what to do: the words of the page and of docs/operators.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from .models import Kill, Outcome, State
+
+
+@dataclass(frozen=True)
+class Meaning:
+    says: str
+    do: str
+
+
+CALL = "call the broker’s desk and read out the orders below, with their request ids"
+
+STATES: Mapping[State, Meaning] = {
+    State.RUNNING: Meaning(
+        "Cancels are on their way or being checked: flat once the broker, asked again, lists nothing that matches.",
+        "Follow it to its end. What does not go away stands first below.",
+    ),
+    State.LATCHED: Meaning(
+        "The broker, asked again, lists no matching open order. What arrives from now on is canceled too, until the "
+        "kill is released.",
+        "Stop what sends the orders. When it has stopped, have the kill released.",
+    ),
+    State.FLAT: Meaning(
+        "The broker, asked again, lists no matching open order.",
+        "Nothing is left to do. New orders are not canceled: that takes a latched kill.",
+    ),
+    State.NOT_FLAT: Meaning("Matching orders are still open at the broker.", f"Kill again, or {CALL}."),
+    State.UNKNOWN: Meaning(
+        "What is open is not known for certain: the accounts below say why.",
+        f"Treat it as not flat: kill again, or {CALL}.",
+    ),
+}
+# What is latched and not quiet sweeps on.
+WHILE_LATCHED: Mapping[State, Meaning] = {
+    State.RUNNING: Meaning(
+        "Cancels are on their way or being checked, and it sweeps on after that until it is released.",
+        "Stop what sends the orders. It is quiet once it says LATCHED.",
+    ),
+    State.NOT_FLAT: Meaning(
+        "Matching orders are still open at the broker, and it keeps canceling.", f"Do not wait for it: {CALL}."
+    ),
+    State.UNKNOWN: Meaning(
+        "What is open is not known for certain, and it keeps asking: the accounts below say why.",
+        f"Treat it as not flat: {CALL}.",
+    ),
+}
+AFTER_THE_RELEASE = Meaning(
+    "It has been released: it sweeps until it is quiet once more, and ends.",
+    "Follow it to its end. New orders are not canceled after that.",
+)
+IN_A_DRY_RUN: Mapping[State, Meaning] = {
+    State.RUNNING: Meaning("Looking up what would be canceled. Nothing is sent.", "Follow it to its end."),
+    State.FLAT: Meaning(
+        "Nothing was sent. The broker lists no matching open order: nothing would have been canceled.",
+        "Nothing is left to do.",
+    ),
+    State.NOT_FLAT: Meaning(
+        "Nothing was sent. The orders below would have been canceled; they are still open at the broker.",
+        "To cancel them, press the real kill.",
+    ),
+    State.UNKNOWN: Meaning(
+        "Nothing was sent. What would be canceled is not known for certain: the accounts below say why.",
+        "Try another dry run. A real kill does not wait for a list.",
+    ),
+}
+
+OUTCOMES: Mapping[Outcome, Meaning] = {
+    Outcome.PENDING: Meaning(
+        "The cancel is on its way, or the broker has accepted it and not carried it out yet.",
+        "Wait: the broker is asked again and again.",
+    ),
+    Outcome.CANCELED: Meaning("The broker says that it is canceled.", "Nothing is left to do."),
+    Outcome.PARTLY_FILLED: Meaning(
+        "Part of it traded while the cancel was on its way; the rest is canceled.",
+        "Deal with what traded: quantity and notional stand under “Got away”.",
+    ),
+    Outcome.FILLED: Meaning(
+        "All of it traded before the cancel was carried out.",
+        "Deal with what traded: quantity and notional stand under “Got away”.",
+    ),
+    Outcome.REJECTED: Meaning("The order itself was rejected: it is not open.", "Nothing is left to do."),
+    Outcome.EXPIRED: Meaning("It ran out by itself: it is not open.", "Nothing is left to do."),
+    Outcome.REPLACED: Meaning(
+        "Another order took its place, and is canceled too.",
+        "See what became of that one: both lines name each other. Where none is named, look for it at the broker.",
+    ),
+    Outcome.STILL_OPEN: Meaning(
+        "It is open although its cancel was sent again and again, or time ran out.",
+        "Call the broker’s desk and read out the order and its request id.",
+    ),
+    Outcome.STUCK: Meaning(
+        "The broker accepted the cancel and has not carried it out within the deadline.",
+        "Call the broker’s desk and read out the order and its request id. It is watched on while the kill runs.",
+    ),
+    Outcome.NOT_FOUND: Meaning(
+        "The broker does not know this order.", "Check its number and account, and look for it at the broker."
+    ),
+    Outcome.UNKNOWN: Meaning(
+        "There was no usable answer, and looking it up failed.", "Treat it as open: call the broker’s desk."
+    ),
+    Outcome.WOULD_CANCEL: Meaning(
+        "A dry run: nothing was sent. The real kill would have asked the broker to cancel it.",
+        "It is still open. To cancel it, press the real kill.",
+    ),
+}
+
+
+class Alarm(Enum):
+    """What a kill's page says loudly. Details of the moment stand between the two sentences."""
+
+    WAITING = Meaning(
+        "Committed; waiting for a worker.",
+        "The watchdog takes it up if none does. If this stays, neither runs: cancel at the broker directly.",
+    )
+    NOBODY = Meaning(
+        "Nobody works on it at the moment.",
+        "A worker or the watchdog takes it up within seconds. If this stays, neither runs: cancel at the broker "
+        "directly.",
+    )
+    ACCOUNTS = Meaning(
+        "The broker did not say which accounts there are.",
+        "Call the broker’s desk: accounts unknown here may have open orders.",
+    )
+    STUCK = Meaning(
+        "Cancels are stuck at the broker.", "Call the broker’s desk and read out the orders and request ids below."
+    )
+    LATE = Meaning(
+        "Orders arrived after the kill began.",
+        "They are canceled too. Stop what sends them: nothing here can block new orders.",
+    )
+    LOST = Meaning(
+        "Orders traded while their cancel was on its way.",
+        "These are trades now: see “Got away” below and tell whoever carries the positions.",
+    )
+    THROTTLED = Meaning(
+        "The broker makes us wait.", "Nothing to do here: repeats go slower until it lets us, first cancels never wait."
+    )
+
+
+def standing(kill: Kill) -> str:
+    """Say in a few words how a kill stands: "flat", "not flat, latched", "dry run: not flat"."""
+    words = str(State(kill.state).label)
+    if kill.is_held and kill.state != State.LATCHED:
+        words += ", latched"
+    return f"dry run: {words}" if kill.dry_run else words
+
+
+def meaning_of(kill: Kill) -> Meaning:
+    """Say what the state of a kill means and what to do."""
+    state = State(kill.state)
+    if kill.dry_run:
+        return IN_A_DRY_RUN.get(state, STATES[state])
+    if kill.is_held:
+        return WHILE_LATCHED.get(state, STATES[state])
+    if kill.released_at is not None and not kill.is_over:
+        return AFTER_THE_RELEASE
+    return STATES[state]

@@ -1,0 +1,307 @@
+"""A kill as its page follows it: how it stands, what is loud, which accounts and orders."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+
+from django.conf import settings
+from django.db.models import Case, F, Min, Q, QuerySet, Value, When
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from killswitch.audit.operations import Actor
+from killswitch.kills.meanings import OUTCOMES, STATES, Alarm, Meaning, meaning_of, standing
+from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
+from killswitch.kills.queries import (
+    ENDED_BADLY,
+    late_arrivals_of,
+    orders_of,
+    outcomes_of,
+    seconds_since,
+    sweeps_of,
+)
+from killswitch.kills.release import needs_another
+
+from .filterbar import Field
+from .rows import ROWS
+from .templatetags.words import age, clock, counted, dollars, figure, unpriced, utc
+
+NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
+TAKEN_UP_WITHIN_SECONDS = 1
+ACCOUNTS_NAMED = 5
+RELEASE_REASONS = (
+    "What sent the orders is stopped",
+    "The algorithm is mended and checked",
+    "False alarm",
+    "Instruction of risk management",
+    "End of the drill",
+)
+
+
+class SweepRow:
+    def __init__(self, sweep: Sweep, kill: Kill) -> None:
+        self.sweep = sweep
+        self.late: int = sweep.late  # type: ignore[attr-defined]
+        self._kill = kill
+
+    @property
+    def first_after_ms(self) -> float | None:
+        started = self.sweep.first_attempt_at
+        return (started - self._kill.engaged_at).total_seconds() * 1000 if started else None
+
+
+class KilledRow:
+    """One order that a kill touched, with what it replaced or lives on as."""
+
+    def __init__(self, order: KilledOrder, successor_id: str) -> None:
+        self.order = order
+        self.successor_id = successor_id
+
+    @property
+    def has_clock(self) -> bool:
+        return self.order.pending_since is not None and self.order.ended_at is None
+
+    @property
+    def got_away(self) -> bool:
+        return bool(self.order.lost_quantity)
+
+
+@dataclass
+class Lost:
+    """What traded while cancels were on their way."""
+
+    orders: int = 0
+    quantity: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    unpriced: int = 0
+
+    @classmethod
+    def of(cls, kill: Kill) -> "Lost":
+        lost = cls()
+        for order in orders_of(kill.id).exclude(lost_quantity=None):
+            lost.add(order)
+        return lost
+
+    def add(self, order: KilledOrder) -> None:
+        if order.lost_quantity:
+            self.orders += 1
+            self.quantity += order.lost_quantity
+            self.notional += order.lost_notional or 0
+            self.unpriced += order.lost_notional is None
+
+    @property
+    def worth(self) -> str:
+        if self.unpriced == self.orders:
+            return "notional not known"
+        return f"{dollars(self.notional)} {unpriced(self.unpriced)}".strip()
+
+    def __str__(self) -> str:
+        return f"{counted(self.orders, 'order')}, quantity {figure(self.quantity)}, {self.worth}"
+
+
+@dataclass(frozen=True)
+class Loud:
+    """One alarm, with its details of the moment."""
+
+    alarm: Alarm
+    detail: SafeString | str = ""
+
+    @property
+    def meaning(self) -> Meaning:
+        return self.alarm.value
+
+
+class KillView:
+    def __init__(self, kill: Kill) -> None:
+        self.kill = kill
+        self.is_running = not kill.is_over
+        self.seconds = seconds_since(kill)
+        self.standing = standing(kill)
+        self.meaning = meaning_of(kill)
+
+    @property
+    def said(self) -> str:
+        """What is read out, once each time that it changes: without figures, which change all the time."""
+        return " ".join([f"Kill {self.standing}.", *(loud.meaning.says for loud in self.alarms)])
+
+    # --- orders
+
+    @cached_property
+    def outcomes(self) -> list[tuple[str, str, int, bool]]:
+        """Return each outcome's name, words, count and whether it is a bad one."""
+        counts = outcomes_of(self.kill.id)
+        known = [(str(name), str(name.label), counts.get(name, 0), name in ENDED_BADLY) for name in Outcome]
+        return [row for row in known if row[2]]
+
+    @cached_property
+    def order_count(self) -> int:
+        return sum(count for _, _, count, _ in self.outcomes)
+
+    @cached_property
+    def not_gone_count(self) -> int:
+        return sum(count for name, _, count, _ in self.outcomes if name in NOT_GONE)
+
+    @cached_property
+    def not_gone(self) -> list[KilledRow]:
+        """Return the orders that are not known to be gone; those that only wait stand last."""
+        waits = Case(When(outcome=Outcome.PENDING, then=Value(1)), default=Value(0))
+        orders = self._orders().filter(outcome__in=NOT_GONE).order_by(waits, "sweep__account_id", "id")
+        return self._rows(orders[:ROWS])
+
+    @cached_property
+    def others(self) -> list[KilledRow]:
+        """Return the orders that went away, those that traded on the way first."""
+        traded = Case(When(outcome__in=(Outcome.FILLED, Outcome.PARTLY_FILLED), then=Value(0)), default=Value(1))
+        gone = self._orders().exclude(outcome__in=NOT_GONE)
+        return self._rows(gone.order_by(traded, "sweep__account_id", "id")[: ROWS - len(self.not_gone)])
+
+    @property
+    def is_cut(self) -> bool:
+        return self.order_count > ROWS
+
+    @property
+    def shown_count(self) -> int:
+        return len(self.not_gone) + len(self.others)
+
+    @cached_property
+    def late_count(self) -> int:
+        return late_arrivals_of(self.kill.id)
+
+    @cached_property
+    def lost(self) -> Lost:
+        return Lost.of(self.kill)
+
+    def _orders(self) -> QuerySet[KilledOrder]:
+        return orders_of(self.kill.id)
+
+    def _rows(self, orders: Iterable[KilledOrder]) -> list[KilledRow]:
+        return [KilledRow(order, self._successors.get(order.order_id, "")) for order in orders]
+
+    @cached_property
+    def _successors(self) -> dict[str, str]:
+        """Map each replaced order to the one that took its place."""
+        return dict(self._orders().exclude(replaces="").order_by().values_list("replaces", "order_id"))
+
+    # --- accounts
+
+    @cached_property
+    def sweeps(self) -> list[SweepRow]:
+        """Return sweeps: accounts that still send first, then those that are not flat."""
+        is_good = Case(When(state__in=(State.FLAT, State.LATCHED), then=Value(1)), default=Value(0))
+        ordered = sweeps_of(self.kill).order_by(F("late").desc(), is_good, "account_id")
+        return [SweepRow(sweep, self.kill) for sweep in ordered[:ROWS]]
+
+    @cached_property
+    def sweep_count(self) -> int:
+        return self.kill.sweeps.count()
+
+    @cached_property
+    def flat_count(self) -> int:
+        return self.kill.sweeps.filter(state__in=(State.FLAT, State.LATCHED)).count()
+
+    # --- what is loud
+
+    @cached_property
+    def alarms(self) -> list[Loud]:
+        return list(self._alarms())
+
+    def _alarms(self) -> Iterator[Loud]:
+        if self.waits_for_a_worker:
+            yield Loud(Alarm.WAITING)
+        if count := self._let_go_of():
+            yield Loud(Alarm.NOBODY, f"{counted(count, 'account')} of {self.sweep_count}.")
+        if self.kill.roster_error:
+            yield Loud(Alarm.ACCOUNTS, f"{self.kill.roster_error}.")
+        if stuck := self._orders().filter(outcome=Outcome.STUCK).count():
+            yield Loud(Alarm.STUCK, self._stuck_detail(stuck))
+        if self.late_count:
+            yield Loud(Alarm.LATE, self._late_detail())
+        if self.lost.orders:
+            yield Loud(Alarm.LOST, f"{self.lost}.")
+        if throttled := self._throttled():
+            yield Loud(Alarm.THROTTLED, _throttled_detail(throttled))
+
+    @property
+    def waits_for_a_worker(self) -> bool:
+        kill = self.kill
+        if kill.is_over or self.seconds < TAKEN_UP_WITHIN_SECONDS or kill.lease_until is not None:
+            return False
+        begun = Q(lease_until__isnull=False) | Q(first_attempt_at__isnull=False) | Q(ended_at__isnull=False)
+        return not kill.sweeps.filter(begun).exists()
+
+    def _let_go_of(self) -> int:
+        """Count the accounts that somebody worked on and nobody does now."""
+        if self.kill.is_over:
+            return 0
+        return self.kill.sweeps.filter(ended_at=None, lease_until__lt=timezone.now()).count()
+
+    def _stuck_detail(self, count: int) -> SafeString | str:
+        first = self._orders().filter(outcome=Outcome.STUCK).aggregate(first=Min("pending_since"))["first"]
+        if first is None:
+            return f"{counted(count, 'order')}."
+        return format_html("{}, the first for {}, since {} UTC.", counted(count, "order"), age(first), utc(first))
+
+    def _late_detail(self) -> str:
+        senders = [row for row in self.sweeps if row.late]
+        count = counted(self.late_count, "order")
+        if len(senders) == 1:
+            return f"{count} on account {senders[0].sweep.account_id}."
+        named = ", ".join(f"{row.sweep.account_id} ({row.late:,})" for row in senders[:ACCOUNTS_NAMED])
+        more = f" and {len(senders) - ACCOUNTS_NAMED} more" if len(senders) > ACCOUNTS_NAMED else ""
+        return f"{count} on accounts {named}{more}."
+
+    def _throttled(self) -> list[Sweep]:
+        return list(self.kill.sweeps.filter(ended_at=None).exclude(throttled="").order_by("next_try_at"))
+
+
+def _throttled_detail(sweeps: list[Sweep]) -> SafeString | str:
+    where = f"account {sweeps[0].account_id}" if len(sweeps) == 1 else counted(len(sweeps), "account")
+    why = f"{sweeps[0].throttled[:1].upper()}{sweeps[0].throttled[1:]}".rstrip(".")
+    next_at = min((sweep.next_try_at for sweep in sweeps if sweep.next_try_at), default=None)
+    if next_at is None:
+        return f"{why} ({where})."
+    seconds = round((next_at - timezone.now()).total_seconds())
+    wait = f"in {seconds} s" if seconds > 0 else "now"
+    return format_html("{} ({}). Next try at {} UTC, {}.", why, where, clock(next_at), wait)
+
+
+@dataclass
+class Release:
+    """The form that lets a latched kill go, or why the reader does not get it."""
+
+    kill: Kill
+    reader: Actor
+    may_kill: bool
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = RELEASE_REASONS
+
+    @property
+    def has_form(self) -> bool:
+        return self.may_kill and not needs_another(self.kill, self.reader)
+
+    @property
+    def takes_another(self) -> bool:
+        return not settings.RELEASE_BY_SAME_PERSON
+
+    @property
+    def reason(self) -> Field:
+        return Field("reason", self.asked.get("reason", [])[:1], self.errors.get("reason", ""))
+
+    @property
+    def other_errors(self) -> list[Field]:
+        return [Field(name, [], words) for name, words in self.errors.items() if name not in ("reason", "")]
+
+    @property
+    def refusal(self) -> str:
+        """Why it was refused, where that has nothing to do with a field."""
+        return self.errors.get("", "")
+
+
+class Help:
+    """Every state and outcome with its words, for the foot of a kill's page."""
+
+    states = [(state, str(state.label), meaning) for state, meaning in STATES.items()]
+    outcomes = [(outcome, str(outcome.label), meaning) for outcome, meaning in OUTCOMES.items()]
