@@ -1,6 +1,8 @@
 """A kill as its page follows it, and all of them."""
 
+import re
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
 
 HTMX = {"HX-Request": "true"}
@@ -38,6 +41,21 @@ def touch(kill: Kill, *outcomes: Outcome) -> None:
         )
         for number, outcome in enumerate(outcomes)
     )
+
+
+def add(kill: Kill, order_id: str, account_id: int = 1001, **fields: Any) -> KilledOrder:
+    sweep, _ = kill.sweeps.get_or_create(account_id=account_id)
+    return KilledOrder.objects.create(sweep=sweep, order_id=order_id, updated_at=timezone.now(), **fields)
+
+
+def page_of(client: Client, kill: Kill, **options: Any) -> str:
+    return " ".join(client.get(f"/kills/{kill.id}/", **options).content.decode().split())
+
+
+def loud(text: str, alarm: Alarm) -> str:
+    """Return a loud line as it reads; empty where the page does not say it."""
+    found = re.search(rf'<p class="loud {alarm.name.lower()}">(.*?)</p>', text)
+    return " ".join(re.sub(r"<[^>]+>", "", found[1]).split()) if found else ""
 
 
 @pytest.fixture
@@ -122,6 +140,236 @@ class TestKill:
         assert b"accounts unknown here may have open orders" in desk_client.get(f"/kills/{kill.id}/").content
 
 
+class TestLatchedKill:
+    @pytest.fixture
+    def kill(self, db: None) -> Kill:
+        kill = make_kill(latched=True, state=State.LATCHED)
+        kill.sweeps.create(account_id=1001, state=State.LATCHED, lease_until=timezone.now() + timedelta(seconds=9))
+        return kill
+
+    @pytest.mark.parametrize(
+        ("state", "heading"),
+        [
+            (State.LATCHED, "LATCHED"),
+            (State.RUNNING, "RUNNING, LATCHED"),
+            (State.NOT_FLAT, "NOT FLAT, LATCHED"),
+            (State.UNKNOWN, "UNKNOWN, LATCHED"),
+        ],
+    )
+    def test_says_so_with_the_state_that_is_true_and_polls_on(
+        self, state: State, heading: str, kill: Kill, desk_client: Client
+    ) -> None:
+        Kill.objects.update(state=state)
+        text = page_of(desk_client, kill)
+        assert f"<h1>{heading}</h1>" in text
+        assert f"<title>{heading}: kill" in text
+        assert f'class="state {state}"' in text
+        assert 'hx-trigger="every 1s"' in text
+        assert 'http-equiv="refresh"' in text
+        assert 'hx-trigger="every 1s"' in page_of(desk_client, kill, headers=HTMX)
+
+    def test_says_who_released_it_when_and_why_and_polls_to_its_end(self, kill: Kill, desk_client: Client) -> None:
+        at = timezone.now()
+        Kill.objects.update(released_at=at, released_by_name="anna", release_reason="<i>stopped</i>", state="running")
+        text = page_of(desk_client, kill)
+        assert "<h1>RUNNING</h1>" in text
+        assert "It has been released" in text
+        for words in ("<dd>anna</dd>", f"{at:%H:%M:%S.%f}", "&lt;i&gt;stopped"):
+            assert words in text
+        assert 'hx-trigger="every 1s"' in text
+        kill.refresh_from_db()
+        end(kill, State.FLAT)
+        text = page_of(desk_client, kill)
+        assert "<h1>FLAT</h1>" in text
+        assert "<dd>anna</dd>" in text
+        assert "hx-trigger" not in text
+
+    def test_counts_its_quiet_accounts_as_flat(self, kill: Kill, desk_client: Client) -> None:
+        assert "<dt>Accounts flat</dt><dd>1 <small>of 1</small>" in page_of(desk_client, kill)
+        assert ">1 of 1</td>" in desk_client.get("/kills/").content.decode()
+
+
+class TestWhatIsLoud:
+    def test_is_nothing_where_all_is_well(self, kill: Kill, desk_client: Client) -> None:
+        touch(kill, Outcome.CANCELED)
+        assert 'class="loud' not in page_of(desk_client, kill)
+
+    def test_late_arrivals_are_counted_and_the_account_that_still_sends_stands_first(
+        self, kill: Kill, desk_client: Client
+    ) -> None:
+        for account_id, late in ((1001, 0), (1002, 1), (1003, 2)):
+            kill.sweeps.create(account_id=account_id, state=State.FLAT if late else State.NOT_FLAT)
+            for number in range(late + 1):
+                add(kill, f"{account_id}-{number}", account_id, outcome=Outcome.CANCELED, is_late=number > 0)
+        text = page_of(desk_client, kill)
+        assert loud(text, Alarm.LATE).startswith(
+            "Orders arrived after the kill began. 3 orders on accounts 1003 (2), 1002 (1). They are canceled too."
+        )
+        assert '<dt>Late arrivals</dt><dd class="bad">3</dd>' in text
+        assert re.findall(r'id="sweep-(\d+)"', text) == ["1003", "1002", "1001"]
+        assert re.findall(r'data-label="Late arrivals">(\d+)<', text) == ["2", "1", "0"]
+        assert text.count('<span class="mark">late</span>') == 3
+
+    def test_late_arrivals_are_read_out_without_their_count(self, kill: Kill, desk_client: Client) -> None:
+        add(kill, "1", is_late=True)
+        one = re.search(r'data-say="([^"]*)"', page_of(desk_client, kill))
+        add(kill, "2", is_late=True)
+        two = re.search(r'data-say="([^"]*)"', page_of(desk_client, kill))
+        assert one and two
+        assert one[1] == two[1] == "Kill running. Orders arrived after the kill began."
+
+    def test_being_throttled_tells_why_and_when_the_next_try_is(self, kill: Kill, desk_client: Client) -> None:
+        at = timezone.now() + timedelta(seconds=7.2)
+        kill.sweeps.create(account_id=1001, throttled="the broker throttles: <slow>", next_try_at=at)
+        kill.sweeps.create(account_id=1002, throttled="the broker throttles: <slow>", next_try_at=at)
+        text = page_of(desk_client, kill)
+        assert loud(text, Alarm.THROTTLED).startswith(
+            "The broker makes us wait. The broker throttles: &lt;slow&gt; (2 accounts). "
+            f"Next try at {at:%H:%M:%S} UTC, in 7 s."
+        )
+        assert text.count("the broker throttles: &lt;slow&gt;; next try at") == 2
+
+    @pytest.mark.parametrize(("fields", "words"), [({"next_try_at": timezone.now()}, "now."), ({}, "(account 1001).")])
+    def test_being_throttled_tells_what_is_known(
+        self, fields: dict[str, Any], words: str, kill: Kill, desk_client: Client
+    ) -> None:
+        kill.sweeps.create(account_id=1001, throttled="slow", **fields)
+        assert words in loud(page_of(desk_client, kill), Alarm.THROTTLED)
+
+    def test_being_throttled_ends_with_the_account(self, kill: Kill, desk_client: Client) -> None:
+        kill.sweeps.create(account_id=1001, throttled="slow", ended_at=timezone.now())
+        assert loud(page_of(desk_client, kill), Alarm.THROTTLED) == ""
+
+    def test_stuck_orders_have_their_clock_and_what_to_read_out(self, kill: Kill, desk_client: Client) -> None:
+        since = timezone.now() - timedelta(seconds=45)
+        add(kill, "waits", outcome=Outcome.PENDING, pending_since=timezone.now(), request_id="req-1")
+        add(kill, "stuck-1", outcome=Outcome.STUCK, pending_since=since, request_id="req-<2>")
+        add(kill, "stuck-2", outcome=Outcome.STUCK, pending_since=since + timedelta(seconds=20))
+        text = page_of(desk_client, kill)
+        assert loud(text, Alarm.STUCK).startswith(
+            f"Cancels are stuck at the broker. 2 orders, the first for 45 s, since {since:%Y-%m-%d %H:%M:%S} UTC."
+        )
+        rows = text.split('id="open-caption"')[1].split("<tr ")[1:]
+        assert [re.findall(r"stuck-\d|waits", row)[0] for row in rows] == ["stuck-1", "stuck-2", "waits"]
+        assert "stuck in pending cancel" in rows[0]
+        assert 'data-age="45"' in rows[0]
+        assert ">req-&lt;2&gt;</td>" in rows[0]
+
+    def test_lost_races_are_told_per_order_and_in_sum(self, kill: Kill, desk_client: Client) -> None:
+        lost = {"lost_quantity": Decimal(100), "lost_notional": Decimal("1050.50")}
+        add(kill, "1", outcome=Outcome.FILLED, **lost)
+        add(kill, "2", outcome=Outcome.PARTLY_FILLED, **lost)
+        add(kill, "3", outcome=Outcome.FILLED, lost_quantity=Decimal("0.5"))
+        add(kill, "4", outcome=Outcome.CANCELED, lost_quantity=Decimal(0), lost_notional=Decimal(0))
+        text = page_of(desk_client, kill)
+        assert loud(text, Alarm.LOST).startswith(
+            "Orders traded while their cancel was on its way. 3 orders, quantity 200.5, $2,101.00 + 1 without a price."
+        )
+        assert '<dt>Got away</dt><dd class="bad">$2,101.00 + 1 without a price <small>quantity 200.5' in text
+        assert text.count("100 <small>$1,050.50</small>") == 2
+        assert text.count("0.5 <small>notional not known</small>") == 1
+
+    def test_lost_races_without_any_price_are_not_worth_nothing(self, kill: Kill, desk_client: Client) -> None:
+        add(kill, "1", outcome=Outcome.FILLED, lost_quantity=Decimal(5))
+        text = page_of(desk_client, kill)
+        assert "1 order, quantity 5, notional not known." in loud(text, Alarm.LOST)
+        assert "$0.00" not in text
+
+    def test_an_account_that_nobody_works_on_any_more(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=600, latched=True, state=State.LATCHED)
+        held = kill.sweeps.create(account_id=1001, state=State.LATCHED, lease_until=timezone.now())
+        kill.sweeps.create(account_id=1002, state=State.LATCHED, lease_until=timezone.now() + timedelta(seconds=9))
+        assert "Nobody works on it at the moment. 1 account of 2." in loud(page_of(desk_client, kill), Alarm.NOBODY)
+        held.lease_until = timezone.now() + timedelta(seconds=9)
+        held.save()
+        assert loud(page_of(desk_client, kill), Alarm.NOBODY) == ""
+
+
+class TestReplacedOrders:
+    def test_name_each_other(self, kill: Kill, desk_client: Client) -> None:
+        add(kill, "old", outcome=Outcome.REPLACED)
+        add(kill, "new", outcome=Outcome.STUCK, replaces="old")
+        text = page_of(desk_client, kill)
+        assert "old <small>replaced by new</small>" in text
+        assert "new <small>replaces old</small>" in text
+
+
+class TestDryRun:
+    @pytest.fixture
+    def kill(self, db: None) -> Kill:
+        kill = make_kill(dry_run=True)
+        add(kill, "id-0", outcome=Outcome.WOULD_CANCEL)
+        return kill
+
+    def test_says_so_while_it_runs(self, kill: Kill, desk_client: Client) -> None:
+        for page in (f"/kills/{kill.id}/", "/kills/", "/"):
+            text = " ".join(desk_client.get(page).content.decode().split())
+            assert "<strong>DRY RUN</strong> all SELL orders on account 1001" in text
+            assert "nothing is sent" in text
+            assert "KILL RUNNING" not in text
+        text = page_of(desk_client, kill)
+        assert "<h1>DRY RUN: RUNNING</h1>" in text
+        assert "<title>DRY RUN: RUNNING" in text
+
+    @pytest.mark.parametrize("state", [State.FLAT, State.NOT_FLAT, State.UNKNOWN])
+    def test_says_so_when_it_has_ended(self, state: State, kill: Kill, desk_client: Client) -> None:
+        end(kill, state)
+        text = page_of(desk_client, kill)
+        words = str(state.label)
+        assert f"<h1>DRY RUN: {words.upper()}</h1>" in text
+        assert f'class="state {state} dry"' in text
+        assert "Nothing was sent." in text
+        listed = desk_client.get("/kills/").content.decode()
+        assert f"dry run: {words}</span>" in listed
+        assert "DRY RUN</span>" in listed
+
+    def test_never_calls_an_order_gone(self, kill: Kill, desk_client: Client) -> None:
+        end(kill, State.NOT_FLAT)
+        text = page_of(desk_client, kill)
+        assert "<h2>Would have been canceled <small>1 order; nothing was sent</small></h2>" in text
+        assert "<h2>Gone" not in text
+        assert "<h2>Not known to be gone" not in text
+        assert 'class="word would_cancel">would have been canceled<' in text
+
+
+class TestBanner:
+    def test_has_what_is_latched_first_with_who_since_when_late_arrivals_and_the_way_out(
+        self, desk_client: Client
+    ) -> None:
+        held = make_kill(seconds=300, latched=True, state=State.NOT_FLAT, scope="all <b> orders")
+        add(held, "1", is_late=True)
+        add(held, "2", is_late=True)
+        running = make_kill(scope="some orders")
+        for page in ("/", "/kills/", "/accounts/1001/", f"/kills/{running.id}/", "/kills/new/?account=1001"):
+            banner = desk_client.get(page).content.decode().split('id="banner"')[1].split("</div>")[0]
+            first, second = banner.split("</ul>")[:2]
+            assert "<strong>NOT FLAT, LATCHED</strong> all &lt;b&gt; orders" in first
+            assert "by desk, since <time" in first
+            assert f"{held.engaged_at:%Y-%m-%d %H:%M:%S}" in first
+            assert "2 late arrivals" in first
+            assert f'href="/kills/{held.id}/release/#release"' in first
+            assert "KILL RUNNING" in second
+            assert "some orders" in second
+
+    def test_leads_to_the_release_only_those_who_may_kill(self, clients: Callable[[str], Client]) -> None:
+        kill = make_kill(latched=True, state=State.LATCHED)
+        text = clients("compliance").get("/").content.decode()
+        assert "<strong>LATCHED</strong>" in text
+        assert f"/kills/{kill.id}/release/" not in text
+
+    def test_follows_with_every_poll(self, desk_client: Client) -> None:
+        make_kill(latched=True, state=State.LATCHED)
+        for page in ("/", "/accounts/1001/"):
+            assert b"<strong>LATCHED</strong>" in desk_client.get(page, headers=HTMX).content
+
+    def test_tells_of_a_released_kill_that_it_ends(self, desk_client: Client) -> None:
+        make_kill(latched=True, released_at=timezone.now(), released_by_name="anna")
+        text = desk_client.get("/").content.decode()
+        assert "KILL RUNNING" in text
+        assert "released by anna" in text
+        assert "LATCHED" not in text
+
+
 class TestKillJson:
     def test_is_what_other_programs_read(self, kill: Kill, desk_client: Client) -> None:
         touch(kill, Outcome.CANCELED)
@@ -130,6 +378,35 @@ class TestKillJson:
         assert answer["state"] == "running"
         assert answer["outcomes"] == {"canceled": 1}
         assert answer["orders"][0]["order_id"] == "id-0"
+        assert (answer["latched"], answer["dry_run"], answer["late_arrivals"]) == (False, False, 0)
+        assert (answer["released_at"], answer["released_by"]) == (None, None)
+
+    def test_tells_of_a_latch_and_its_release(self, desk_client: Client) -> None:
+        kill = make_kill(latched=True, state=State.LATCHED)
+        kill.sweeps.create(account_id=1002, state=State.LATCHED)
+        lost = {"lost_quantity": Decimal("1.50"), "lost_notional": Decimal("15.00")}
+        add(kill, "new", 1001, is_late=True, replaces="old", outcome=Outcome.FILLED, **lost)
+        kill.sweeps.filter(account_id=1001).update(throttled="slow", next_try_at=kill.engaged_at)
+        answer = desk_client.get(f"/kills/{kill.id}.json").json()
+        assert (answer["state"], answer["latched"], answer["late_arrivals"]) == ("latched", True, 1)
+        first, second = answer["sweeps"]
+        assert (first["late_arrivals"], first["throttled"]) == (1, "slow")
+        assert first["next_try_at"] == kill.engaged_at.isoformat()
+        assert (second["state"], second["late_arrivals"], second["throttled"]) == ("latched", 0, None)
+        (order,) = answer["orders"]
+        assert (order["late"], order["replaces"]) == (True, "old")
+        assert (order["lost_quantity"], order["lost_notional"]) == ("1.50", "15.00")
+        at = timezone.now()
+        Kill.objects.update(released_at=at, released_by_name="anna", state=State.RUNNING)
+        answer = desk_client.get(f"/kills/{kill.id}.json").json()
+        assert (answer["released_at"], answer["released_by"]) == (at.isoformat(), "anna")
+        assert (answer["latched"], answer["state"]) == (True, "running")
+
+    def test_tells_of_a_dry_run(self, desk_client: Client) -> None:
+        kill = make_kill(dry_run=True)
+        add(kill, "1", outcome=Outcome.WOULD_CANCEL)
+        answer = desk_client.get(f"/kills/{kill.id}.json").json()
+        assert (answer["dry_run"], answer["outcomes"]) == (True, {"would_cancel": 1})
 
     def test_is_not_found_for_an_unknown_kill(self, desk_client: Client) -> None:
         assert desk_client.get(f"/kills/{uuid.uuid4()}.json").status_code == 404
