@@ -84,6 +84,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        # A process that is frozen in a transaction, or whose machine is cut off, must not hold its locks for long:
+        # the watchdog waits for them.
+        options="-c idle_in_transaction_session_timeout=5000 -c lock_timeout=3000",
+        connect_timeout=3,
+        tcp_user_timeout=5000,
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LOGIN_URL = "login"

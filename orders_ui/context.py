@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from killswitch.access import roles
 from killswitch.kills.models import Kill
-from killswitch.kills.queries import late_arrivals_by_kill, running_kills
+from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills
 
 PRODUCTION_HOST = "api.clearstreet.com"
 
@@ -55,7 +55,7 @@ class Page:
 
     @cached_property
     def _kills(self) -> list[Kill]:
-        return list(running_kills()) if self.may_see else []
+        return as_they_stand(running_kills()) if self.may_see else []
 
     @property
     def broker_host(self) -> str:

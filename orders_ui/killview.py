@@ -16,6 +16,7 @@ from killswitch.kills.meanings import OUTCOMES, STATES, Alarm, Meaning, meaning_
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
 from killswitch.kills.queries import (
     ENDED_BADLY,
+    as_they_stand,
     late_arrivals_of,
     orders_of,
     outcomes_of,
@@ -115,7 +116,7 @@ class Loud:
 
 class KillView:
     def __init__(self, kill: Kill) -> None:
-        self.kill = kill
+        [self.kill] = as_they_stand([kill])
         self.is_running = not kill.is_over
         self.seconds = seconds_since(kill)
         self.standing = standing(kill)

@@ -5,7 +5,9 @@ Keyed by the process id, so that a forked worker makes its own.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
+import resource
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 from .client import ClearStreet
 
 R = TypeVar("R")
+OPEN_FILES = 8192
 
 
 @dataclass
@@ -33,11 +36,21 @@ def _current() -> _Runtime:
     global _runtime
     with _lock:
         if _runtime is None or _runtime.pid != os.getpid():
+            _allow_many_connections()
             loop = asyncio.new_event_loop()
             thread = threading.Thread(target=loop.run_forever, name="broker-loop", daemon=True)
             thread.start()
             _runtime = _Runtime(os.getpid(), loop, thread)
         return _runtime
+
+
+def _allow_many_connections() -> None:
+    """Raise this process's limit of open files as far as it may: a kill of 1,000 accounts opens as many at once."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def start(coroutine: Coroutine[Any, Any, R]) -> "concurrent.futures.Future[R]":

@@ -1,11 +1,14 @@
 """The Clear Street order API, asynchronous. Every call is one request per page: no redirects, no hidden retries."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
@@ -45,6 +48,14 @@ MAX_PAGES = 10_000  # a list that never ends is a broken list
 
 D = TypeVar("D")
 Guard = Callable[[], None]
+
+
+class Lane(Enum):
+    """Which requests wait for which."""
+
+    MASS_CANCEL = auto()
+    FIRST_CANCEL = auto()
+    OTHER = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +118,8 @@ class ClearStreet:
         api_key: the bearer key; it is sent to the broker and nowhere else.
         base_url: scheme and host, such as `https://api.clearstreet.com`.
         timeouts: after `total` seconds a request is given up and its outcome called unknown.
-        max_in_flight: how many requests may be on their way at once, urgent ones counted apart.
+        max_in_flight: how many requests may be on their way at once, first cancels of single orders counted apart.
+            Mass cancels are not counted at all: there is one per account, and none waits for another.
         transport: another httpx transport, for tests.
     """
 
@@ -124,8 +136,11 @@ class ClearStreet:
         self._timeouts = timeouts
         self._key = api_key.encode()
         self.clock_offset: float | None = None  # as the last answer showed it; see Answer
-        self._in_flight = asyncio.Semaphore(max_in_flight)
-        self._urgent_in_flight = asyncio.Semaphore(max_in_flight)
+        self._lanes: dict[Lane, AbstractAsyncContextManager[object]] = {
+            Lane.MASS_CANCEL: contextlib.nullcontext(),
+            Lane.FIRST_CANCEL: asyncio.Semaphore(max_in_flight),
+            Lane.OTHER: asyncio.Semaphore(max_in_flight),
+        }
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "killswitch"},
@@ -167,22 +182,29 @@ class ClearStreet:
         *,
         order_ids: Iterable[str] = (),
         before_page: Callable[[], Awaitable[None]] | None = None,
+        on_page: Callable[[list[Order]], None] | None = None,
     ) -> Listing[Order]:
-        """List the orders of an account, ended ones included; `before_page` is awaited before each request.
+        """List the orders of an account, ended ones included.
 
-        Never filtered by status: a list of the statuses that are open today misses the one that is added tomorrow.
+        `before_page` is awaited before each request, `on_page` is given the orders of each page as it comes. Never
+        filtered by status: a list of the statuses that are open today misses the one that is added tomorrow.
         """
         ids = ",".join(order_ids)
         params = {"order_ids": ids} if ids else {}
-        return await self._list(Order, f"/v1/accounts/{account_id}/orders", params, before_page)
+        return await self._list(Order, f"/v1/accounts/{account_id}/orders", params, before_page, on_page)
 
     async def executions(
-        self, account_id: int, *, since: datetime | None = None, instrument_ids: Iterable[str] = ()
+        self,
+        account_id: int,
+        *,
+        since: datetime | None = None,
+        instrument_ids: Iterable[str] = (),
+        before_page: Callable[[], Awaitable[None]] | None = None,
     ) -> Listing[Execution]:
         """List the fills of an account, newest first, from `since` by the broker's clock on."""
         params = {"from": f"{since:%Y-%m-%dT%H:%M:%S.%fZ}" if since else "", "instrument_ids": ",".join(instrument_ids)}
         given = {name: value for name, value in params.items() if value}
-        return await self._list(Execution, f"/v1/accounts/{account_id}/executions", given)
+        return await self._list(Execution, f"/v1/accounts/{account_id}/executions", given, before_page)
 
     async def order(self, account_id: int, order_id: str) -> Answer[Order]:
         """Read one order. Raises NoSuchOrder and every other BrokerError."""
@@ -197,13 +219,12 @@ class ClearStreet:
         order_type: str = "",
         instrument_type: str = "",
         instrument_ids: Iterable[str] = (),
-        urgent: bool = False,
         guard: Guard | None = None,
     ) -> Answer[list[Order]]:
         """Ask the broker to cancel every open order that matches: accepted, which is not yet canceled.
 
-        An `urgent` one does not queue behind what is not; `guard` is called at the last moment and may raise instead
-        of letting the request leave. Raises NothingMatches where nothing was open, and every other BrokerError.
+        It waits for no other request. `guard` is called at the last moment and may raise instead of letting the
+        request leave. Raises NothingMatches where nothing was open, and every other BrokerError.
         """
         params = {
             "side": side,
@@ -213,7 +234,7 @@ class ClearStreet:
         }
         path = f"/v1/accounts/{account_id}/orders"
         given = {name: value for name, value in params.items() if value}
-        page = await self._request("DELETE", path, given, urgent=urgent, guard=guard)
+        page = await self._request("DELETE", path, given, lane=Lane.MASS_CANCEL, guard=guard)
         try:
             orders, unreadable = read_many(Order, page.envelope.data)
         except Unreadable as error:
@@ -221,13 +242,15 @@ class ClearStreet:
         return _answer(page, orders, unreadable)
 
     async def cancel_open_order(
-        self, account_id: int, order_id: str, *, urgent: bool = False, guard: Guard | None = None
+        self, account_id: int, order_id: str, *, is_first: bool = False, guard: Guard | None = None
     ) -> Answer[Order]:
         """Ask the broker to cancel one order: accepted, or already ended. The order's status says which.
 
-        `urgent` and `guard` as above. Raises NoSuchOrder and every other BrokerError.
+        The first cancel of an order does not queue behind repeats and lists. `guard` as above. Raises NoSuchOrder and
+        every other BrokerError.
         """
-        page = await self._request("DELETE", _order_path(account_id, order_id), urgent=urgent, guard=guard)
+        lane = Lane.FIRST_CANCEL if is_first else Lane.OTHER
+        page = await self._request("DELETE", _order_path(account_id, order_id), lane=lane, guard=guard)
         return _answer(page, _read_order(page))
 
     async def _list(
@@ -236,6 +259,7 @@ class ClearStreet:
         path: str,
         params: Mapping[str, str],
         before_page: Callable[[], Awaitable[None]] | None = None,
+        on_page: Callable[[list[T]], None] | None = None,
     ) -> Listing[T]:
         pages: _Pages[T] = _Pages()
         error: BrokerError | None = None
@@ -244,6 +268,8 @@ class ClearStreet:
                 items, unreadable = read_many(kind, page.envelope.data)
                 pages.items.update((item.id, item) for item in items)
                 pages.unreadable += unreadable
+                if on_page is not None:
+                    on_page(items)
         except BrokerError as failure:
             error = failure
         except Unreadable as failure:
@@ -291,10 +317,10 @@ class ClearStreet:
         path: str,
         params: Mapping[str, str] | None = None,
         *,
-        urgent: bool = False,
+        lane: Lane = Lane.OTHER,
         guard: Guard | None = None,
     ) -> _Page:
-        async with self._urgent_in_flight if urgent else self._in_flight:
+        async with self._lanes[lane]:
             if guard is not None:
                 guard()
             started = time.monotonic()

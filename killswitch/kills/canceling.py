@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 
 from django.utils import timezone
@@ -10,7 +10,7 @@ from django.utils import timezone
 from killswitch.broker import BrokerError, Listing, NothingMatches, Order, parse_time
 
 from . import budget, clock, entries
-from .case import NOT_AN_ANSWER, Case
+from .case import NOT_AN_ANSWER, ORDERS_AT_ONCE, Case
 from .patience import retry_pause
 
 ATTEMPTS_PER_ORDER = 6
@@ -30,6 +30,7 @@ class Canceling:
         self._mass_cancels = 0
         self._in_vain = 0
         self._tried: set[str] = set()
+        self._early: list[asyncio.Task[bool]] = []
         self._not_before: dict[str, float] = {}
 
     # --- what to send
@@ -46,10 +47,33 @@ class Canceling:
         if not listing.whole and case.filter.order_ids:
             due |= {row.order_id: None for row in case.orders.pending() if not row.status and row.order_id not in due}
         is_hopeless = listing.whole and self._in_vain >= MASS_CANCELS_IN_VAIN
-        if self.mass_cancel_failed and case.filter.is_for_the_broker and not is_hopeless:
+        if self.waits_for_mass_cancel and not is_hopeless:
             is_wanted = bool(due or not listing.whole) and not (self._mass_cancels and case.budget.wait)
             return is_wanted and await self.mass_cancel()
         return await self._in_portions(due)
+
+    def start_first_cancels(self, orders: Sequence[Order]) -> None:
+        """Begin to cancel what one page of a list shows, while the next page is on its way."""
+        due: dict[str, Order | None] = {
+            order.id: order for order in orders if self._is_due(order) and order.id not in self._tried
+        }
+        if due:
+            self._tried.update(due)
+            self._early.append(asyncio.create_task(self.cancel_one_by_one(due)))
+
+    async def finish_first_cancels(self) -> bool:
+        """Wait for what `start_first_cancels` began. Return whether the broker accepted something."""
+        early, self._early = self._early, []
+        return any(await _all(early))
+
+    @property
+    def waits_for_mass_cancel(self) -> bool:
+        """Say whether what is left is for a mass cancel, sent once more."""
+        return self.mass_cancel_failed and self._case.filter.is_for_the_broker
+
+    def is_untried(self, order: Order) -> bool:
+        """Say whether nothing has been sent yet that could cancel an open order."""
+        return not (order.is_pending_cancel or order.id in self._tried or self.has_given_up(order))
 
     def _is_due(self, order: Order) -> bool:
         is_too_soon = clock.monotonic() < self._not_before.get(order.id, 0.0)
@@ -74,7 +98,7 @@ class Canceling:
             portion, repeats = repeats[: self._case.budget.portion], repeats[self._case.budget.portion :]
             # Before they are announced: what is announced leaves at once.
             await asyncio.gather(*(self._case.turn(budget.CANCEL) for _ in portion))
-            accepted |= await self.cancel_one_by_one({order_id: due[order_id] for order_id in portion})
+            accepted |= await self.cancel_one_by_one({order_id: due[order_id] for order_id in portion}, is_first=False)
         return accepted
 
     # --- sending
@@ -90,7 +114,7 @@ class Canceling:
             await case.log.announce([entries.announce_mass_cancel(case.subject, attempt_id, timezone.now())])
         try:
             answer = await case.broker.cancel_all_open_orders(
-                case.account_id, **case.filter.for_the_broker(), urgent=announced is not None, guard=case.log.check
+                case.account_id, **case.filter.for_the_broker(), guard=case.log.check
             )
         except BrokerError as error:
             await self._note_failed_mass_cancel(error, attempt_id)
@@ -98,9 +122,11 @@ class Canceling:
         self.mass_cancel_failed = False
         case.cancel_error = ""
         now = timezone.now()
-        for order in answer.data:
+        for number, order in enumerate(answer.data):
+            if number % ORDERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             case.orders.see(order, now, answer.request_id)
-        case.canceled_at = max(filter(None, (parse_time(order.updated_at) for order in answer.data)), default=None)
+        case.canceled_at = parse_time(max((order.updated_at or "" for order in answer.data), default=""))
         await case.log.note(entries.mass_cancel_accepted(case.subject, answer, attempt_id, now))
         return True
 
@@ -113,17 +139,12 @@ class Canceling:
         case.cancel_error = "" if isinstance(error, NothingMatches) else f"the mass cancel failed: {error.message}"
         await case.log.note([entries.cancel_failed(case.subject, error, attempt_id, timezone.now())])
 
-    async def cancel_one_by_one(self, orders: Mapping[str, Order | None], *, urgent: bool = False) -> bool:
+    async def cancel_one_by_one(self, orders: Mapping[str, Order | None], *, is_first: bool = True) -> bool:
         """Cancel orders by their ids, all at once. Return whether the broker accepted one."""
+        self._case.cancel_error = ""
         attempts = await self._announce_each(orders)
         self._tried.update(orders)
-        results = await asyncio.gather(
-            *(self._cancel_one(order_id, attempts[order_id], urgent) for order_id in orders), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return any(results)
+        return any(await _all([self._cancel_one(order_id, attempts[order_id], is_first) for order_id in orders]))
 
     async def _announce_each(self, orders: Mapping[str, Order | None]) -> dict[str, uuid.UUID]:
         """Announce a cancel per order and return the attempts' numbers."""
@@ -146,10 +167,12 @@ class Canceling:
         await case.log.announce(announcements, first_attempt_at=self._first_attempt_at)
         return attempts
 
-    async def _cancel_one(self, order_id: str, attempt_id: uuid.UUID, urgent: bool) -> bool:
+    async def _cancel_one(self, order_id: str, attempt_id: uuid.UUID, is_first: bool) -> bool:
         case = self._case
         try:
-            answer = await case.broker.cancel_open_order(case.account_id, order_id, urgent=urgent, guard=case.log.check)
+            answer = await case.broker.cancel_open_order(
+                case.account_id, order_id, is_first=is_first, guard=case.log.check
+            )
         except BrokerError as error:
             await self._note_failed_cancel(error, order_id, attempt_id)
             return False
@@ -168,6 +191,15 @@ class Canceling:
             case.orders.discount_attempt(order_id, timezone.now())
         case.cancel_error = f"the cancel of order {order_id} failed: {error.message}"
         await case.log.note([entries.cancel_failed(case.subject, error, attempt_id, timezone.now(), order_id)])
+
+
+async def _all(work: Sequence[Awaitable[bool]]) -> list[bool]:
+    """Wait for all of it, and only then raise what one of them raised: none is left behind."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, bool)]
 
 
 def _cut(ids: list[str], size: int) -> list[list[str]]:

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 import uuid
 
 from django.conf import settings
@@ -33,8 +32,8 @@ HAND_OVER_SECONDS = 8.0  # one request's time-out, and the time to write it down
 HEARTBEAT = LEASE.total_seconds() / 4
 LATCH_HEARTBEAT = 1.0  # seconds: how long a release may stay unnoticed
 
-_lock = threading.Lock()
 _to_ring_for: set[uuid.UUID] = set()
+# No lock around it: a signal's handler may call `stop_all` in a thread that has the lock. Each use is one step.
 _under_way: dict[Hold, "concurrent.futures.Future[None]"] = {}
 _is_ending = False
 _recorder: Recorder | None = None
@@ -57,8 +56,7 @@ def begin(kill_id: uuid.UUID, who: str = "worker") -> "concurrent.futures.Future
     if claimed is None:
         return None
     hold = Hold(asked_at, is_latched=claimed.kill.is_held)
-    with _lock:
-        future = _under_way[hold] = broker.start(_work(claimed, hold))
+    future = _under_way[hold] = broker.start(_work(claimed, hold))
     future.add_done_callback(lambda done: _forget(hold, kill_id, done))
     return future
 
@@ -74,8 +72,7 @@ def stop_all() -> None:
     """Make everything that is under way give itself back. Returns at once; nothing more is begun."""
     global _is_ending
     _is_ending = True
-    with _lock:
-        holds = list(_under_way)
+    holds = list(_under_way)
     if holds:
         broker.start(_stop(holds))
 
@@ -87,8 +84,7 @@ def hand_over() -> None:
     the one that hears the ring.
     """
     stop_all()
-    with _lock:
-        futures = list(_under_way.values())
+    futures = list(_under_way.values())
     if futures:
         logger.warning("ending: %s kills are handed over", len(futures))
         concurrent.futures.wait(futures, timeout=HAND_OVER_SECONDS)
@@ -111,8 +107,7 @@ async def _stop(holds: list[Hold]) -> None:
 
 
 def _forget(hold: Hold, kill_id: uuid.UUID, done: "concurrent.futures.Future[None]") -> None:
-    with _lock:
-        _under_way.pop(hold, None)
+    _under_way.pop(hold, None)
     if not done.cancelled() and done.exception() is not None:
         logger.error("kill %s: the work on it broke off", kill_id, exc_info=done.exception())
 
@@ -139,10 +134,9 @@ async def _keep_leases(claimed: Claim, hold: Hold, recorder: Recorder) -> None:
         await asyncio.sleep(LATCH_HEARTBEAT if hold.is_latched else HEARTBEAT)
         asked_at = clock.monotonic()
         try:
-            await recorder.run(renew, claimed.token)
+            hold.lengthen(asked_at, await recorder.run(renew, claimed.token))
             if claimed.has_roster:
                 await recorder.run(renew_roster, claimed)
-            hold.lengthen(asked_at)
             if hold.is_latched and not await recorder.run(is_held, claimed.kill.id):
                 hold.release()
         except Exception:

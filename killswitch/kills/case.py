@@ -5,6 +5,7 @@ from datetime import datetime
 
 from killswitch.broker import BrokerError, BrokerFailed, ClearStreet, OutcomeUnknown, Throttled, Unreachable
 
+from . import clock
 from .budget import Budget
 from .entries import Subject
 from .filter import OrderFilter
@@ -15,6 +16,9 @@ from .patience import Limits, Patience
 
 # After these nobody can say that the broker looked at the order and did not want to cancel it.
 NOT_AN_ANSWER = (Throttled, Unreachable, BrokerFailed, OutcomeUnknown)
+
+# Between so many, the event loop serves the other accounts.
+ORDERS_AT_ONCE = 1000
 
 
 @dataclass
@@ -38,8 +42,14 @@ class Case:
     throttled: str = ""  # why the broker makes it wait
 
     async def turn(self, rank: int) -> None:
-        """Wait until a repeat may leave. Raises HandedOver."""
+        """Wait until a repeat may leave. Raises HandedOver. What we make it wait is not held against the sweep."""
+        asked_at = clock.monotonic()
         await self.hold.until(self.budget.turn(rank))
+        self.patience.forgive(clock.monotonic() - asked_at)
+
+    async def go_on(self) -> None:
+        """Let a first attempt pass. Raises HandedOver."""
+        self.hold.check_stopping()
 
     def heed(self, error: BrokerError) -> None:
         """Learn from an error how fast to repeat, and whether to."""

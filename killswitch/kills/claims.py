@@ -16,8 +16,8 @@ from killswitch.database_clock import is_free, lease
 from killswitch.database_clock import now as database_now
 
 from .ends import settle
-from .entries import Subject, announce_mass_cancel, never_answered, sweep_ended
-from .models import Kill, KilledOrder, Roster, State, Sweep
+from .entries import Subject, announce_mass_cancel, never_answered, order_ended, sweep_ended
+from .models import Kill, KilledOrder, Outcome, Roster, State, Sweep
 from .record import LEASE
 
 BREAK_OFFS = 3
@@ -185,8 +185,20 @@ def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
         worn_out = Sweep.objects.filter(id=sweep.id, break_offs__gte=BREAK_OFFS)
         if worn_out.update(state=State.UNKNOWN, ended_at=now, error=why):
             subject = Subject.of(claim.kill, sweep.account_id, claim.source)
-            append([sweep_ended(subject, State.UNKNOWN, None, why, now)])
+            append([*_left_behind(claim, sweep, now), sweep_ended(subject, State.UNKNOWN, None, why, now)])
             settle(claim.kill.id)
+
+
+def _left_behind(claim: Claim, sweep: Sweep, now: datetime) -> list[Draft]:
+    """Give every order of a sweep that nobody finishes an outcome, and every attempt of it an end."""
+    subject = Subject.of(claim.kill, sweep.account_id, claim.source)
+    attempts = unanswered(claim.kill.id, [sweep.account_id])
+    told = [never_answered(subject, entry.attempt_id or uuid.uuid4(), entry.order_id, now) for entry in attempts]
+    rows = list(KilledOrder.objects.filter(sweep=sweep, outcome=Outcome.PENDING))
+    for row in rows:
+        row.outcome, row.ended_at, row.updated_at = Outcome.UNKNOWN, now, now
+    KilledOrder.objects.bulk_update(rows, ["outcome", "ended_at", "updated_at"], batch_size=500)
+    return [*told, *(order_ended(subject, row, now) for row in rows)]
 
 
 def note_roster_error(claim: Claim, why: str) -> None:

@@ -8,7 +8,7 @@ from killswitch import broker
 from killswitch.broker import Account, Listing
 
 from . import clock
-from .budget import LIST, RETRY_AFTER_CAP, Budget
+from .budget import ASK, RETRY_AFTER_CAP, Budget
 from .claims import Claim, ClaimedSweep
 from .dry_run import DryRun
 from .hold import HandedOver, Hold
@@ -35,25 +35,21 @@ class Crew:
         self.has_handed_over = False
 
     async def run(self) -> None:
-        """Work until every sweep has ended, was lost or handed over."""
-        await asyncio.gather(self._sweep_all(self._claimed.sweeps), self._sweep_unknown_accounts())
+        """Work until every sweep has ended, was lost or handed over. Nothing that one of them raises stops another."""
+        work = [self._sweep_all(self._claimed.sweeps), self._sweep_unknown_accounts()]
+        for error in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(error, BaseException):
+                raise error
 
     async def _sweep_all(self, sweeps: Sequence[ClaimedSweep]) -> None:
-        await asyncio.gather(*(self._sweep(sweep) for sweep in sweeps))
+        for error in await asyncio.gather(*map(self._sweep, sweeps), return_exceptions=True):
+            if isinstance(error, BaseException):
+                logger.error("kill %s: a sweep could not even be given back", self._claimed.kill.id, exc_info=error)
 
     async def _sweep(self, claimed: ClaimedSweep) -> None:
         kill, sweep = self._claimed.kill, claimed.sweep
-        case = open_case(
-            self._claimed,
-            claimed,
-            broker=broker.client(),
-            recorder=self._register,
-            hold=self._hold,
-            limits=self._limits,
-            budget=self._budget,
-        )
         try:
-            await (DryRun(case) if kill.dry_run else SweepRun(case, claimed)).run()
+            await self._carry_out(claimed)
         except LostLease:
             logger.warning("kill %s: the lease of account %s is lost", kill.id, sweep.account_id)
             await self._register.let_go(sweep)
@@ -66,6 +62,18 @@ class Crew:
             again = await self._register.break_off(sweep, why)
             if again is not None:
                 await self._sweep(again)
+
+    async def _carry_out(self, claimed: ClaimedSweep) -> None:
+        case = open_case(
+            self._claimed,
+            claimed,
+            broker=broker.client(),
+            recorder=self._register,
+            hold=self._hold,
+            limits=self._limits,
+            budget=self._budget,
+        )
+        await (DryRun(case) if self._claimed.kill.dry_run else SweepRun(case, claimed)).run()
 
     async def _sweep_unknown_accounts(self) -> None:
         """Ask the broker which accounts there are and sweep those that nobody knew. The known ones do not wait."""
@@ -93,7 +101,7 @@ class Crew:
             await self._register.give_up_roster(error)
         if self._hold.is_latched:
             await self._hold.sleep(ACCOUNTS_EVERY)
-            await self._hold.until(self._budget.turn(LIST))
+            await self._hold.until(self._budget.turn(ASK))
         return self._hold.is_latched
 
     async def _ask_until_whole(self, under_way: "list[asyncio.Task[None]]") -> str:
@@ -116,5 +124,7 @@ class Crew:
         """Sweep at once what was named, even where the list broke off."""
         named = [account.id for account in listing.items]
         if named or listing.whole:
+            asked_at = clock.monotonic()
             added = await self._register.add_accounts(named, listing.whole)
+            self._hold.lengthen(asked_at, [claimed.sweep.id for claimed in added])
             under_way.append(asyncio.create_task(self._sweep_all(added)))

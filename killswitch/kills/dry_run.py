@@ -30,6 +30,7 @@ class DryRun:
             pause = max(case.budget.wait, case.patience.next_pause(has_moved=False))
             await case.log.note_pass(passes=self._passes, error=case.list_error, throttled=case.throttled)
             await case.hold.sleep(pause)
+        case.log.carry(await self._looking.learn(listing, answer_was_lost=False))
         left = self._looking.left(listing)
         await self._tell(left)
         state = (State.NOT_FLAT if left else self._state_without_orders()) if listing.whole else State.UNKNOWN

@@ -1,6 +1,7 @@
 """The audit entries of a sweep, in words and as data."""
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -84,9 +85,9 @@ def announce_cancel(
 
 def mass_cancel_accepted(
     subject: Subject, answer: Answer[list[Order]], attempt_id: uuid.UUID, at: datetime
-) -> list[Draft]:
+) -> Iterator[Draft]:
     count = len(answer.data)
-    answered = subject.draft(
+    yield subject.draft(
         Kind.ATTEMPT_ANSWERED,
         f"The broker accepted the cancel of {count} order{'' if count == 1 else 's'} of account {subject.account_id}",
         at,
@@ -99,7 +100,8 @@ def mass_cancel_accepted(
         },
         **_exchange(answer),
     )
-    return [answered, *(_accepted(subject, order, answer, attempt_id, at) for order in answer.data)]
+    for order in answer.data:
+        yield _accepted(subject, order, answer, attempt_id, at)
 
 
 def _accepted(
@@ -248,7 +250,7 @@ def _text(value: Decimal | None) -> str | None:
 
 
 def sweep_ended(subject: Subject, state: State, open_orders: int | None, error: str, at: datetime) -> Draft:
-    if subject.dry_run and state == State.NOT_FLAT:
+    if subject.dry_run and state != State.UNKNOWN:
         told = f"{open_orders} orders of account {subject.account_id} would have been canceled; nothing was sent"
         return subject.draft(Kind.SWEEP_ENDED, told, at, outcome=state, data={"open_orders": open_orders})
     told = {

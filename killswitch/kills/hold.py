@@ -1,7 +1,7 @@
 """What a worker knows of its claim without asking the database: whether it is still its own, and whether to go on."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from . import clock
@@ -19,18 +19,19 @@ class Hold:
     """
 
     def __init__(self, asked_at: float, *, is_latched: bool = False) -> None:
-        self._good_until = asked_at + LEASE.total_seconds()
+        self._from_the_start = asked_at + LEASE.total_seconds()
+        self._good_until: dict[int, float] = {}
         self._wake = asyncio.Event()
         self.is_latched = is_latched
         self.is_stopping = False
 
-    def lengthen(self, asked_at: float) -> None:
-        """Note that the database lengthened the lease; `asked_at` is the monotonic time before it was asked."""
-        self._good_until = max(self._good_until, asked_at + LEASE.total_seconds())
+    def lengthen(self, asked_at: float, sweep_ids: Iterable[int]) -> None:
+        """Note whose leases the database lengthened; `asked_at` is the monotonic time before it was asked."""
+        self._good_until.update(dict.fromkeys(sweep_ids, asked_at + LEASE.total_seconds()))
 
-    def check(self) -> None:
-        """Raise LostLease where somebody else may have taken over."""
-        if clock.monotonic() > self._good_until:
+    def check(self, sweep_id: int) -> None:
+        """Raise LostLease where somebody else may have taken the sweep over."""
+        if clock.monotonic() > self._good_until.get(sweep_id, self._from_the_start):
             raise LostLease
 
     def release(self) -> None:

@@ -1,21 +1,22 @@
 """What one sweep writes down: its announcements and answers, what became of its orders, how it stands."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from django.utils import timezone
 
 from killswitch.audit.operations import Draft
 
-from . import clock, entries
+from . import entries
 from .hold import Hold
-from .models import KilledOrder, Outcome, State
+from .models import Outcome, State
 from .orders import TouchedOrders
 from .record import LostLease, Note
 
-ENTRIES_IN_A_NOTE = 2000  # so that no commit keeps others waiting for long
+ENTRIES_IN_A_NOTE = 500  # so that no commit keeps others waiting for long
 
 
 class Committer(Protocol):
@@ -45,21 +46,31 @@ class Logbook:
         self._recorder = recorder
         self._hold = hold
         self._is_closed = False
+        self._turned: dict[str, Any] = {}
+        self._carried: list[Draft] = []
 
     def check(self) -> None:
         """Raise LostLease where the sweep is no longer ours: called at the last moment before a DELETE leaves."""
         if self._is_closed:
             raise LostLease
-        self._hold.check()
+        self._hold.check(self._sweep_id)
 
     async def announce(self, drafts: Sequence[Draft], *, first_attempt_at: datetime | None = None) -> None:
         """Commit announcements. When this returns, the requests may leave; when it raises, none may."""
         sweep = {"first_attempt_at": first_attempt_at} if first_attempt_at else {}
         await self._write(drafts, sweep, is_announcement=True)
 
-    async def note(self, drafts: Sequence[Draft]) -> None:
+    async def note(self, drafts: Iterable[Draft]) -> None:
         """Commit answers, which are written even where the sweep is no longer ours."""
         await self._write(drafts, {})
+
+    def carry(self, drafts: Iterable[Draft]) -> None:
+        """Make `drafts` stand in whatever is written next."""
+        self._carried += drafts
+
+    def turn(self, state: State) -> None:
+        """Make the state of a latched sweep stand in whatever is written next: before its next cancel leaves."""
+        self._turned = {"state": state}
 
     async def note_pass(self, *, settles: bool = False, **sweep: Any) -> None:
         """Commit how the sweep stands after a pass; `settles` where its state is another than before."""
@@ -67,13 +78,13 @@ class Logbook:
 
     async def holds(self, **sweep: Any) -> None:
         """Commit that a latched account is quiet."""
-        await self._write([entries.sweep_holds(self._subject, timezone.now())], sweep, settles=True)
+        await self._write([], sweep, last=entries.sweep_holds(self._subject, timezone.now()), settles=True)
 
     async def end(self, state: State, *, open_orders: int | None, error: str) -> None:
         """Commit the end of the sweep, with an outcome for every order that has none."""
         now = timezone.now()
         for row in self._orders.with_outcome(Outcome.PENDING):
-            self._orders.end(row.order_id, _unfinished(row.status, state), now)
+            self._orders.end(row.order_id, unfinished(row.status, state), now)
         ended = entries.sweep_ended(self._subject, state, open_orders, error, now)
         sweep = {
             "state": state,
@@ -88,51 +99,46 @@ class Logbook:
 
     async def _write(
         self,
-        drafts: Sequence[Draft],
+        drafts: Iterable[Draft],
         sweep: dict[str, Any],
         *,
         last: Draft | None = None,
         is_announcement: bool = False,
         settles: bool = False,
     ) -> None:
-        changed, ended = self._orders.take_changes()
-        now = timezone.now()
-        told = [*drafts, *(entries.order_ended(self._subject, row, now) for row in ended), *([last] if last else [])]
-        asked_at = clock.monotonic()
-        for note in self._portions(told, changed, sweep, is_announcement, settles):
-            try:
-                await self._recorder.commit(note)
-            except Exception:
-                self._is_closed = True
-                raise
-        self._hold.lengthen(asked_at)
-
-    def _portions(
-        self,
-        drafts: Sequence[Draft],
-        rows: Sequence[KilledOrder],
-        sweep: dict[str, Any],
-        is_announcement: bool,
-        settles: bool,
-    ) -> list[Note]:
-        """Cut into notes of a bearable size; what the sweep itself becomes is in the last one."""
-        count = max(1, -(-max(len(drafts), len(rows)) // ENTRIES_IN_A_NOTE))
-        parts = [slice(number * ENTRIES_IN_A_NOTE, (number + 1) * ENTRIES_IN_A_NOTE) for number in range(count)]
-        return [
-            Note(
+        """Commit in notes of a bearable size; what the sweep itself becomes is in the last one."""
+        carried, self._carried = self._carried, []
+        told, is_last = chain(carried, drafts), False
+        turned, self._turned = self._turned, {}
+        sweep, settles = {**turned, **sweep}, settles or bool(turned)
+        while not is_last:
+            part = list(islice(told, ENTRIES_IN_A_NOTE))
+            changed, ended = self._orders.take_changes(ENTRIES_IN_A_NOTE)
+            is_last = len(part) < ENTRIES_IN_A_NOTE and not self._orders.have_changed
+            now = timezone.now()
+            verdicts = [entries.order_ended(self._subject, row, now) for row in ended]
+            note = Note(
                 sweep_id=self._sweep_id,
                 token=self._token,
-                entries=drafts[part],
-                orders=rows[part],
-                sweep=sweep if part is parts[-1] else {},
+                entries=part,
+                verdicts=[*verdicts, last] if last and is_last else verdicts,
+                orders=changed,
+                sweep=sweep if is_last else {},
                 is_announcement=is_announcement,
-                settles=self._subject.kill_id if settles and part is parts[-1] else None,
+                settles=self._subject.kill_id if settles and is_last else None,
             )
-            for part in parts
-        ]
+            await self._commit(note)
+
+    async def _commit(self, note: Note) -> None:
+        try:
+            await self._recorder.commit(note)
+        except Exception:
+            self._is_closed = True
+            raise
 
 
-def _unfinished(status: str, state: State) -> Outcome:
+def unfinished(status: str, state: State) -> Outcome:
+    """Name what became of an order of which the broker's last word was no end."""
     if state == State.UNKNOWN or not status:
         return Outcome.UNKNOWN
     return Outcome.STUCK if status == "PENDING_CANCEL" else Outcome.STILL_OPEN

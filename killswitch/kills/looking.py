@@ -1,23 +1,23 @@
 """Ask the broker what is open, and learn from its answers what became of the orders of one sweep."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
+from operator import itemgetter
 
 from django.utils import timezone
 
 from killswitch.audit.operations import Draft
-from killswitch.broker import BrokerError, Execution, Listing, NoSuchOrder, Order, multiplier, parse_time
+from killswitch.broker import BrokerError, Execution, Listing, NoSuchOrder, Order, OrderStatus, multiplier, parse_time
 
-from . import budget, entries
-from .case import Case
+from . import budget, clock, entries
+from .case import ORDERS_AT_ONCE, Case
 from .models import KilledOrder, Outcome
 
 LOOK_UPS_AT_ONCE = 50
-# Between so many, the event loop serves the other accounts.
-ORDERS_AT_ONCE = 1000
 # More ids than this do not fit an address: list the whole account instead.
 IDS_IN_A_LIST = 100
 SYMBOLS_IN_A_LIST = 50
@@ -33,29 +33,33 @@ class Looking:
         self._case = case
         self._was_listed = was_listed
         self._lists = 0
-        self._executions_asked = 0
+        self._executions_asked: Counter[str] = Counter()
+        self._looked_up: list[Order] = []  # open, by the broker's word on each of them, though no list has them
         self.late = 0  # orders that arrived since the list before
 
-    async def fetch(self) -> Listing[Order]:
+    async def fetch(self, on_page: Callable[[list[Order]], None] | None = None) -> Listing[Order]:
         """Fetch the orders that may matter, ended ones included. A repeat waits for its turn, page by page."""
         case = self._case
         named = case.filter.order_ids if len(case.filter.order_ids) <= IDS_IN_A_LIST else ()
         if case.orders.with_outcome(Outcome.REPLACED):
             named = ()  # what an order lives on as has another id
         is_repeat, self._lists = self._lists > 0, self._lists + 1
+        self.late = 0
+        asked_at = clock.monotonic()
         listing = await case.broker.orders(
-            case.account_id, order_ids=named, before_page=self._turn if is_repeat else None
+            case.account_id, order_ids=named, before_page=self._turn if is_repeat else case.go_on, on_page=on_page
         )
         if listing.error is not None:
             case.heed(listing.error)
             case.list_error = f"the orders could not be listed: {listing.error.message}"
         else:
             case.patience.answered()
+            case.patience.forgive(clock.monotonic() - asked_at)
             case.list_error = ""
         return listing
 
     async def _turn(self) -> None:
-        await self._case.turn(budget.LIST)
+        await self._case.turn(budget.ASK)
 
     def left(self, listing: Listing[Order]) -> list[Order]:
         """Return the open orders that the kill is about: those that match, and those that it has already touched.
@@ -63,27 +67,31 @@ class Looking:
         A touched order stays in even where it no longer matches: one that was picked for being NEW is now
         PENDING_CANCEL, and it is still open.
         """
-        case = self._case
-        return [
-            order
-            for order in listing.items
-            if order.is_open and (order.id in case.orders or case.filter.matches(order))
-        ]
+        listed = {order.id for order in listing.items} if self._looked_up else set()
+        unlisted = [order for order in self._looked_up if order.id not in listed]
+        return [order for order in listing.items if order.is_open and self.is_meant(order)] + unlisted
 
-    async def settle(self, listing: Listing[Order], *, answer_was_lost: bool) -> None:
-        """Learn from a list what became of the orders, and ask for those that a whole list no longer has.
+    def is_meant(self, order: Order) -> bool:
+        """Say whether an order is one that the kill is about."""
+        return order.id in self._case.orders or self._case.filter.matches(order)
+
+    async def learn(self, listing: Listing[Order], *, answer_was_lost: bool) -> list[Draft]:
+        """Learn from a list what became of the orders. Return what there is to say of those that are new in it.
 
         With `answer_was_lost` a mass cancel may have ended orders that nobody here has heard of.
         """
-        self.late = 0
         found = [*await self._see_all(listing, answer_was_lost), *self._find_successors(listing)]
+        self._was_listed |= listing.whole
+        listed = {order.id for order in listing.items}
+        self._case.orders.mark_stuck(listed, self._case.limits.stuck, timezone.now())
+        return found
+
+    async def ask_on(self, listing: Listing[Order]) -> None:
+        """Ask one by one for what a whole list does not tell: orders that it no longer has, and what traded."""
+        self._looked_up = []
         if listing.whole:
             await self._look_up_missing(listing)
             await self._ask_what_traded()
-            self._was_listed = True
-        self._case.orders.mark_stuck({order.id for order in listing.items}, self._case.limits.stuck, timezone.now())
-        if found:
-            await self._case.log.note(found)
 
     async def _see_all(self, listing: Listing[Order], answer_was_lost: bool) -> list[Draft]:
         case, now, told = self._case, timezone.now(), []
@@ -93,13 +101,20 @@ class Looking:
             if order.id in case.orders:
                 case.orders.see(order, now)
             elif order.is_open and case.filter.matches(order):
-                if self._is_late(order):
-                    self.late += 1
-                    case.orders.mark_late(order, now)
-                    told.append(entries.order_arrived(case.subject, order, now))
-                else:
-                    case.orders.see(order, now)
+                told += self.notice([order])
             elif answer_was_lost and self._has_ended_since(order) and case.filter.matches(order):
+                case.orders.see(order, now)
+        return told
+
+    def notice(self, orders: Iterable[Order]) -> list[Draft]:
+        """Take up open orders, and return what there is to say of those that nobody has seen before."""
+        case, now, told = self._case, timezone.now(), []
+        for order in orders:
+            if order.id not in case.orders and self._is_late(order):
+                self.late += 1
+                case.orders.mark_late(order, now)
+                told.append(entries.order_arrived(case.subject, order, now))
+            else:
                 case.orders.see(order, now)
         return told
 
@@ -123,36 +138,34 @@ class Looking:
     # --- orders that are not where they were
 
     def _find_successors(self, listing: Listing[Order]) -> list[Draft]:
-        """Take up what replaced orders live on as: the broker keeps the client order id."""
+        """Take up what replaced orders live on as: the next one that the broker made with the same client order id."""
         case, now, told = self._case, timezone.now(), []
-        by_client_id = defaultdict(list)
-        for order in listing.items:
-            by_client_id[order.client_order_id].append(order)
-        for row in case.orders.with_outcome(Outcome.REPLACED):
-            if not row.client_order_id or case.orders.successor_of(row.order_id):
-                continue
-            for order in by_client_id[row.client_order_id]:
-                if order.id != row.order_id and order.id not in case.orders:
-                    case.orders.mark_successor(order, row.order_id, now)
-                    told.append(entries.order_replaces(case.subject, order, row.order_id, now))
+        replaced = {row.order_id for row in case.orders.with_outcome(Outcome.REPLACED)}
+        searched = {order_id for order_id in replaced if not case.orders.has_successor(order_id)}
+        for before, order in _successions(listing.items, searched) if searched else ():
+            if before.id in searched:
+                case.orders.mark_successor(order, before.id, now)
+                told.append(entries.order_replaces(case.subject, order, before.id, now))
+                if order.status == OrderStatus.REPLACED:
+                    searched.add(order.id)
         return told
 
     def replaced_into_nothing(self) -> list[KilledOrder]:
         """Return the replaced orders of which nobody knows what they live on as.
 
-        Where the filter names neither orders nor statuses, whatever replaced them matches as they did.
+        Where the filter is one that the broker knows itself, whatever replaced them matches as they did.
         """
         orders, wanted = self._case.orders, self._case.filter
-        if not (wanted.order_ids or wanted.status):
+        if not (wanted.order_ids or wanted.status or wanted.client_order_id_prefix):
             return []
-        return [row for row in orders.with_outcome(Outcome.REPLACED) if not orders.successor_of(row.order_id)]
+        return [row for row in orders.with_outcome(Outcome.REPLACED) if not orders.has_successor(row.order_id)]
 
     async def _look_up_missing(self, listing: Listing[Order]) -> None:
         listed = {order.id for order in listing.items}
         missing = [row.order_id for row in self._case.orders.pending() if row.order_id not in listed]
         for start in range(0, len(missing), LOOK_UPS_AT_ONCE):
             portion = missing[start : start + LOOK_UPS_AT_ONCE]
-            await asyncio.gather(*(self._case.turn(budget.LOOK_UP) for _ in portion))
+            await asyncio.gather(*(self._case.turn(budget.ASK) for _ in portion))
             await asyncio.gather(*(self._look_up(order_id) for order_id in portion))
 
     async def _look_up(self, order_id: str) -> None:
@@ -167,6 +180,7 @@ class Looking:
         else:
             if answer.data.id == order_id:
                 case.orders.see(answer.data, timezone.now(), answer.request_id)
+                self._looked_up += [answer.data] if answer.data.is_open else []
             else:
                 case.list_error = f"order {order_id} could not be looked up: the broker told of {answer.data.id}"
 
@@ -175,14 +189,16 @@ class Looking:
     async def _ask_what_traded(self) -> None:
         """Ask for the executions of orders that traded while their cancel was on its way."""
         case = self._case
-        rows = case.orders.traded_on_the_way()
-        if not rows or self._executions_asked >= ASKS_FOR_EXECUTIONS:
+        traded = case.orders.traded_on_the_way()
+        rows = [row for row in traded if self._executions_asked[row.order_id] < ASKS_FOR_EXECUTIONS]
+        if not rows:
             return
-        self._executions_asked += 1
+        self._executions_asked.update(row.order_id for row in rows)
         symbols = {row.symbol for row in rows}
         few = symbols if len(symbols) <= SYMBOLS_IN_A_LIST and all(symbols) else ()
-        await case.turn(budget.LOOK_UP)
-        listing = await case.broker.executions(case.account_id, since=self._began - SLACK, instrument_ids=sorted(few))
+        listing = await case.broker.executions(
+            case.account_id, since=self._began - SLACK, instrument_ids=sorted(few), before_page=self._turn
+        )
         if listing.error is not None:
             case.heed(listing.error)
         executions = defaultdict(list)
@@ -200,6 +216,20 @@ class Looking:
             quantity, notional = sum_up(executions, row.lost_quantity, row.instrument_type)
             if quantity == row.lost_quantity:
                 self._case.orders.note_lost(row.order_id, quantity, notional, timezone.now())
+
+
+def _successions(orders: Iterable[Order], searched: Collection[str]) -> Iterator[tuple[Order, Order]]:
+    """Pair each order with the next one that was created with the same client order id, the oldest first."""
+    wanted = {order.client_order_id for order in orders if order.id in searched} - {None, ""}
+    alike = defaultdict(list)
+    for order in orders:
+        if order.client_order_id in wanted and order.created is not None:
+            alike[order.client_order_id].append((order.created, order))
+    for family in alike.values():
+        family.sort(key=itemgetter(0))
+        for (born, before), (later, order) in pairwise(family):
+            if later > born:
+                yield before, order
 
 
 def sum_up(

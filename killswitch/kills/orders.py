@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 
 from killswitch.broker import Order, OrderStatus
 
@@ -28,6 +29,7 @@ class TouchedOrders:
         self._rows = {row.order_id: row for row in rows}
         self._changed: dict[str, KilledOrder] = {}
         self._ended: dict[str, KilledOrder] = {}
+        self._replaced = {row.replaces for row in rows if row.replaces}
         # On the monotonic clock of this process: whoever takes a sweep over starts to count anew.
         self._pending_from = {
             row.order_id: clock.monotonic() for row in rows if row.status == OrderStatus.PENDING_CANCEL
@@ -51,8 +53,8 @@ class TouchedOrders:
     def with_outcome(self, outcome: Outcome) -> list[KilledOrder]:
         return [row for row in self._rows.values() if row.outcome == outcome]
 
-    def successor_of(self, order_id: str) -> KilledOrder | None:
-        return next((row for row in self._rows.values() if row.replaces == order_id), None)
+    def has_successor(self, order_id: str) -> bool:
+        return order_id in self._replaced
 
     def traded_on_the_way(self) -> list[KilledOrder]:
         """Return the ended rows of which it is not yet known what traded while the cancel was on its way."""
@@ -98,6 +100,7 @@ class TouchedOrders:
         """Note that an order is what another one lives on as."""
         self.see(order, now)
         self._rows[order.id].replaces = replaced
+        self._replaced.add(replaced)
         self._changed[order.id] = self._rows[order.id]
 
     def mark_stuck(self, listed: Collection[str], deadline: float, now: datetime) -> None:
@@ -150,10 +153,11 @@ class TouchedOrders:
         else:
             self._ended.pop(order_id, None)
 
-    def take_changes(self) -> tuple[list[KilledOrder], list[KilledOrder]]:
-        """Return the rows to write and, among them, those that have just ended; forget both."""
-        changed, ended = list(self._changed.values()), list(self._ended.values())
-        self._changed, self._ended = {}, {}
+    def take_changes(self, most: int) -> tuple[list[KilledOrder], list[KilledOrder]]:
+        """Return up to `most` rows to write and, among them, those that have just ended; forget both."""
+        ids = list(islice(self._changed, most))
+        changed = [self._changed.pop(order_id) for order_id in ids]
+        ended = [self._ended.pop(order_id) for order_id in ids if order_id in self._ended]
         return changed, ended
 
     def _count_pending(self, order: Order, row: KilledOrder, now: datetime) -> None:

@@ -15,6 +15,7 @@ LONGEST_PAUSE = 2.0
 GROWTH = 1.5
 QUIET_LATCH = 5.0  # so many times longer between lists where a latched account is quiet
 REFUSALS_IN_A_ROW = 3
+REFUSED_PAUSE = 30.0
 FIRST_RETRY = 0.5  # before the second cancel of one order, doubled each time
 LONGEST_RETRY = 8.0
 # The broker will not think otherwise in the next second.
@@ -66,6 +67,10 @@ class Patience:
         """Note that something went forward, or is on its way with nothing wrong."""
         self._moved_at = clock.monotonic()
 
+    def forgive(self, seconds: float) -> None:
+        """Leave time out in which nothing could be expected to move."""
+        self._moved_at += seconds
+
     def answered(self) -> None:
         """Note that the broker lets us ask."""
         self._refusals = 0
@@ -92,6 +97,9 @@ class Patience:
 
         Without the jitter, 200 accounts would list in step.
         """
+        if self._refusals >= REFUSALS_IN_A_ROW:
+            # A latched sweep goes on asking; a key that is revoked needs people, not requests.
+            return REFUSED_PAUSE * random.uniform(0.5, 1.0)
         self._pause = FIRST_PAUSE if has_moved or not self._pause else min(self._pause * GROWTH, LONGEST_PAUSE)
         return LEAST_PAUSE + random.uniform(0, self._pause)
 

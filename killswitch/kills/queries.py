@@ -2,15 +2,21 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from .models import Kill, KilledOrder, Outcome, State, Sweep
+from killswitch import database_clock
 
+from .models import Kill, KilledOrder, Outcome, State, Sweep
+from .patience import QUIET_LATCH
+
+UNWATCHED_AFTER = 60.0  # seconds
+HAND_OVER_TAKES = timedelta(seconds=5)
 ENDED_BADLY = (Outcome.STUCK, Outcome.STILL_OPEN, Outcome.UNKNOWN, Outcome.NOT_FOUND)
 
 
@@ -23,6 +29,24 @@ def recent_kills() -> QuerySet[Kill]:
 
 def running_kills() -> QuerySet[Kill]:
     return Kill.objects.filter(ended_at=None).order_by("-engaged_at")
+
+
+def as_they_stand(kills: Iterable[Kill]) -> list[Kill]:
+    """Return `kills` with the state of latched ones put right that nobody watches: quiet was an hour ago."""
+    found = list(kills)
+    held = [kill.id for kill in found if kill.state == State.LATCHED]
+    if held:
+        unwatched = set(Sweep.objects.filter(_unwatched(), kill_id__in=held).values_list("kill_id", flat=True))
+        for kill in found:
+            kill.state = State.UNKNOWN if kill.id in unwatched else kill.state
+    return found
+
+
+def _unwatched() -> Q:
+    """Match sweeps that nobody holds any more, or that have not been listed for long though somebody does."""
+    long = timedelta(seconds=max(UNWATCHED_AFTER, 3 * QUIET_LATCH * settings.KILL_LATCH_SECONDS))
+    let_go = Q(lease_until__lt=database_clock.now() - HAND_OVER_TAKES)
+    return Q(ended_at=None) & (let_go | Q(listed_at__lt=database_clock.now() - long))
 
 
 def sweeping_kill_by_account() -> dict[int, Kill]:
@@ -72,6 +96,7 @@ def seconds_since(kill: Kill) -> float:
 
 def as_json(kill: Kill) -> dict[str, Any]:
     """Return a kill as other programs read it."""
+    [kill] = as_they_stand([kill])
     return rows_as_json(kill, list(sweeps_of(kill)), list(orders_of(kill.id)))
 
 
@@ -104,6 +129,7 @@ def _sweep_json(sweep: Sweep, late: int) -> dict[str, Any]:
         "account_id": sweep.account_id,
         "state": sweep.state,
         "first_attempt_at": _time(sweep.first_attempt_at),
+        "listed_at": _time(sweep.listed_at),
         "flat_at": _time(sweep.flat_at),
         "error": sweep.error or None,
         "throttled": sweep.throttled or None,

@@ -14,11 +14,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
 from killswitch.audit.operations import Draft, append
 from killswitch.database_clock import lease
 
+from . import clock
 from .ends import settle
 from .models import KilledOrder, Sweep
 
@@ -28,6 +29,8 @@ R = TypeVar("R")
 LEASE = timedelta(seconds=10)
 RETRY_SECONDS = 0.25
 ROWS = 500
+ROWS_IN_A_COMMIT = 1000  # a fraction of a second
+BREATH = 0.3  # of the time that a commit took, before the next one
 # SQLSTATE classes that Django calls an operational error although they speak of a value: program limit exceeded.
 REFUSED_VALUES = {"22", "23", "42", "54"}
 ORDER_FIELDS = [
@@ -41,15 +44,24 @@ class LostLease(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What one sweep has to say. With `is_announcement`, nothing of it is written once the lease is lost."""
+    """What one sweep has to say. With `is_announcement`, nothing of it is written once the lease is lost.
+
+    `entries` are what was sent and what the broker answered: they are written even by who has lost the lease.
+    `verdicts` are what became of orders and accounts: those are for whoever has it.
+    """
 
     sweep_id: int
     token: uuid.UUID
     entries: Sequence[Draft] = ()
+    verdicts: Sequence[Draft] = ()
     orders: Sequence[KilledOrder] = ()
     sweep: dict[str, Any] = field(default_factory=dict)
     is_announcement: bool = False
     settles: uuid.UUID | None = None  # the kill whose state may change with it, in the same transaction
+
+    @property
+    def size(self) -> int:
+        return 1 + len(self.entries) + len(self.verdicts) + len(self.orders)
 
 
 class Recorder:
@@ -89,7 +101,8 @@ class Recorder:
 
     async def _commit_all(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch = self._take_batch()
+            started = clock.monotonic()
             try:
                 results: Sequence[bool | BaseException] = await self.run(write, [note for note, _ in batch])
             except Exception:
@@ -97,6 +110,21 @@ class Recorder:
                 results = await self._one_by_one([note for note, _ in batch])
             for (_, written), result in zip(batch, results, strict=True):
                 _resolve(written, result)
+            if self._waiting and connection.vendor == "sqlite":
+                # One writer at a time has the whole file: somebody may be pressing the button.
+                await asyncio.sleep((clock.monotonic() - started) * BREATH)
+
+    def _take_batch(self) -> "list[tuple[Note, asyncio.Future[bool]]]":
+        """Take what fits into one short transaction, announcements first: a DELETE waits for each of them."""
+        self._waiting.sort(key=lambda waiting: not waiting[0].is_announcement)
+        size = 0
+        for count, (note, _) in enumerate(self._waiting):
+            size += note.size
+            if count and size > ROWS_IN_A_COMMIT:
+                batch, self._waiting = self._waiting[:count], self._waiting[count:]
+                return batch
+        batch, self._waiting = self._waiting, []
+        return batch
 
     async def _one_by_one(self, notes: list[Note]) -> list[bool | BaseException]:
         """Keep one note that the database refuses from taking the others with it."""
@@ -125,8 +153,8 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _with_connection(function: Callable[..., R], *arguments: Any) -> R:
-    for connection in connections.all(initialized_only=True):
-        connection.close_if_unusable_or_obsolete()
+    for each in connections.all(initialized_only=True):
+        each.close_if_unusable_or_obsolete()
     try:
         return function(*arguments)
     except DatabaseError:
@@ -137,35 +165,37 @@ def _with_connection(function: Callable[..., R], *arguments: Any) -> R:
 def write(notes: Sequence[Note]) -> list[bool]:
     """Write `notes` in one transaction. Return for each whether its lease still held."""
     with transaction.atomic():
-        held = _renew({note.token for note in notes})
+        held = _held(notes)
         keeps = [held.get(note.sweep_id) == note.token for note in notes]
-        append(
-            draft
-            for note, kept in zip(notes, keeps, strict=True)
-            if kept or not note.is_announcement
-            for draft in note.entries
-        )
+        append(draft for note, kept in zip(notes, keeps, strict=True) for draft in _told(note, kept))
         kept_notes = [note for note, kept in zip(notes, keeps, strict=True) if kept]
         _write_orders(kept_notes)
         for note in kept_notes:
             if note.sweep:
                 Sweep.objects.filter(id=note.sweep_id, lease_token=note.token).update(**note.sweep)
-        for kill_id in dict.fromkeys(note.settles for note in kept_notes if note.settles):
+        for kill_id in sorted({note.settles for note in kept_notes if note.settles}):
             settle(kill_id)
-        _renew({note.token for note in notes})  # a large batch takes a while
     return keeps
 
 
-def _renew(tokens: set[uuid.UUID]) -> dict[int, uuid.UUID | None]:
-    """Lengthen the leases that are still held, which also locks their rows, and return them by sweep."""
-    held = Sweep.objects.filter(lease_token__in=tokens, ended_at=None)
-    held.update(lease_until=lease(LEASE))
-    return dict(held.values_list("id", "lease_token"))
+def _told(note: Note, is_kept: bool) -> Sequence[Draft]:
+    if is_kept:
+        return [*note.entries, *note.verdicts]
+    return () if note.is_announcement else note.entries
 
 
-def renew(token: uuid.UUID) -> None:
-    """Lengthen every lease of one worker's claim."""
-    _renew({token})
+def _held(notes: Sequence[Note]) -> dict[int, uuid.UUID | None]:
+    """Lock the sweeps that `notes` are about and return who has those that go on."""
+    about = Sweep.objects.filter(id__in={note.sweep_id for note in notes}, ended_at=None).order_by("id")
+    return dict(about.select_for_update().values_list("id", "lease_token"))
+
+
+def renew(token: uuid.UUID) -> list[int]:
+    """Lengthen every lease of one worker's claim. Return the sweeps that it still has."""
+    held = Sweep.objects.filter(lease_token=token, ended_at=None)
+    with transaction.atomic():
+        held.update(lease_until=lease(LEASE))
+        return list(held.values_list("id", flat=True))
 
 
 def _write_orders(notes: Sequence[Note]) -> None:

@@ -1,10 +1,13 @@
 """One sweep: cancel, list again, cancel what is left, until the broker lists nothing that matches, twice."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
+from killswitch import database_clock
 from killswitch.broker import ClearStreet, Listing, Order
 
 from . import clock
@@ -21,6 +24,7 @@ from .orders import TouchedOrders
 from .patience import Limits, Patience
 
 QUIET_LISTS = 2
+ASK_SECONDS = 1.0
 ARRIVALS_ARE_RECENT = 10.0  # seconds
 
 
@@ -69,6 +73,8 @@ class SweepRun:
         self._state = sweep.state
         self._passes = sweep.passes
         self._quiet = 0
+        self._is_in_its_last_pass = False
+        self._asking: asyncio.Task[None] | None = None
         self._arrived_at = clock.monotonic()
         self._is_latched = case.hold.is_latched
 
@@ -76,8 +82,12 @@ class SweepRun:
         """Sweep to the end. Raises LostLease when somebody else has taken over, HandedOver when we are to end."""
         await self._first_attempt()
         self._case.patience.begin()
-        while not await self._pass():
-            pass
+        try:
+            while not await self._pass():
+                pass
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
 
     async def _first_attempt(self) -> None:
         """Send the first cancels blind: they never wait for a list that they do not need."""
@@ -85,42 +95,87 @@ class SweepRun:
         if self._claimed.mass_cancel_id:
             await self._canceling.mass_cancel(self._claimed.mass_cancel_id)
         elif self._claimed.is_new and case.filter.order_ids:
-            await self._canceling.cancel_one_by_one(dict.fromkeys(case.filter.order_ids), urgent=True)
+            await self._canceling.cancel_one_by_one(dict.fromkeys(case.filter.order_ids))
         else:
             # Taken over: whoever had it may have died before it wrote down what was named.
             case.orders.expect(case.filter.order_ids, timezone.now())
 
     async def _pass(self) -> bool:
-        """List, learn, cancel what is left, wait. Return whether the sweep has ended."""
+        """List, learn, cancel what is left, ask on, wait. Return whether the sweep has ended."""
         case = self._case
-        case.hold.check_stopping()
-        listing = await self._looking.fetch()
-        self._passes += 1
+        listing = await self._list()
+        case.log.carry(await self._looking.learn(listing, answer_was_lost=self._canceling.mass_cancel_was_lost))
         left = self._looking.left(listing)
-        await self._looking.settle(listing, answer_was_lost=self._canceling.mass_cancel_was_lost)
-        if self._looking.late:
-            self._arrived_at = clock.monotonic()
+        self._leave_latched(left)
+        has_moved, sends_first = case.orders.have_changed, any(map(self._canceling.is_untried, left))
+        has_moved |= await self._canceling.cancel_what_is_left(listing, left)
+        await self._ask_on(listing)
         is_quiet = listing.whole and not left and not case.orders.pending()
         self._quiet = self._quiet + 1 if is_quiet else 0
-        self._note_progress(listing, left, is_quiet)
+        self._note_progress(listing, left, has_moved or case.orders.have_changed)
         self._notice_release()
         state = self._state_now(listing, left)
-        if state not in (State.RUNNING, State.LATCHED) and not self._is_latched:
-            await case.log.end(state, open_orders=self._open_count(listing, left), error=self._error())
+        if await self._ends(state, listing, left, sends_first):
             return True
-        has_moved = await self._canceling.cancel_what_is_left(listing, left) or is_quiet or case.orders.have_changed
-        await self._note_and_wait(state, has_moved, len(left) if listing.whole else None)
+        await self._note_and_wait(state, has_moved or is_quiet, len(left) if listing.whole else None)
         return False
 
-    def _note_progress(self, listing: Listing[Order], left: list[Order], is_quiet: bool) -> None:
+    async def _ask_on(self, listing: Listing[Order]) -> None:
+        """Ask for what the list does not tell; answers that take long do not keep the next list from coming."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._looking.ask_on(listing))
+        done, _ = await asyncio.wait({self._asking}, timeout=ASK_SECONDS)
+        if done:
+            asked, self._asking = self._asking, None
+            asked.result()
+
+    async def _list(self) -> Listing[Order]:
+        """List, and begin to cancel what each page shows before the next one is there."""
+        self._case.hold.check_stopping()
+        try:
+            return await self._looking.fetch(self._take_page)
+        finally:
+            self._passes += 1
+            await self._canceling.finish_first_cancels()
+
+    def _take_page(self, orders: list[Order]) -> None:
+        if self._canceling.waits_for_mass_cancel:
+            return
+        fresh = [order for order in orders if order.is_open and self._looking.is_meant(order)]
+        untried = [order for order in fresh if self._canceling.is_untried(order)]
+        self._case.log.carry(self._looking.notice(untried))
+        self._leave_latched(untried)
+        self._canceling.start_first_cancels(untried)
+
+    def _leave_latched(self, left: Sequence[Order]) -> None:
+        """See to it that a latched account is no longer called quiet when the cancel of what arrived leaves."""
+        if self._looking.late:
+            self._arrived_at = clock.monotonic()
+        if left and self._state == State.LATCHED:
+            self._state = State.RUNNING
+            self._case.log.turn(State.RUNNING)
+
+    async def _ends(self, state: State, listing: Listing[Order], left: list[Order], sends_first: bool) -> bool:
+        """End the sweep where its state says so, but never in the pass that sent the first cancel of an order."""
+        if self._is_latched or state == State.RUNNING:
+            return False
+        if sends_first and not self._is_in_its_last_pass:
+            self._is_in_its_last_pass = True
+            return False
+        if self._asking is not None:
+            await self._asking
+        await self._case.log.end(state, open_orders=self._open_count(listing, left), error=self._error())
+        return True
+
+    def _note_progress(self, listing: Listing[Order], left: list[Order], has_moved: bool) -> None:
         """Patience is for when nothing goes forward: not while the broker answers and works on what it accepted."""
         case = self._case
-        if is_quiet:
-            # A latched sweep may be quiet for days before something arrives.
+        if self._is_latched and self._quiet:
+            # It may be quiet for days before something arrives.
             case.patience.begin()
         waits = [order.is_pending_cancel and not case.orders.is_stuck(order.id) for order in left]
         is_on_its_way = listing.whole and bool(waits) and all(waits)
-        if case.orders.have_changed or is_on_its_way:
+        if has_moved or is_on_its_way:
             case.patience.moved()
 
     def _notice_release(self) -> None:
@@ -162,7 +217,7 @@ class SweepRun:
         }
         case.throttled = ""
         if open_orders is not None:
-            sweep |= {"open_orders": open_orders, "listed_at": now}
+            sweep |= {"open_orders": open_orders, "listed_at": database_clock.now()}
         await self._note(state, sweep)
         # What the broker asks for is not held against the sweep.
         await case.hold.sleep(max(asked, pause))
@@ -175,7 +230,7 @@ class SweepRun:
         was, self._state = self._state, state
         if state == State.LATCHED and was != State.LATCHED and self._claimed.sweep.flat_at is None:
             self._claimed.sweep.flat_at = timezone.now()
-            return await self._case.log.holds(**sweep, flat_at=self._claimed.sweep.flat_at)
+            return await self._case.log.holds(**sweep, break_offs=0, flat_at=self._claimed.sweep.flat_at)
         await self._case.log.note_pass(settles=True, **sweep)
 
     def _pause(self, has_moved: bool) -> float:

@@ -1,7 +1,7 @@
 """Carry out what nobody else does: with Redis gone, the worker gone, or both, a committed kill still goes through."""
 
 import logging
-import threading
+import time
 from datetime import timedelta
 
 from django.db import connections
@@ -20,11 +20,12 @@ class Watchdog:
     """Looks for overdue sweeps and begins to work on each kill that has some."""
 
     def __init__(self) -> None:
-        self._stopping = threading.Event()
+        self._is_stopping = False  # set by a signal's handler: no lock may be in it
 
     def watch(self) -> None:
         """Look until `stop` is called, then give back what is not finished. A database that is gone is waited for."""
-        while not self._stopping.wait(LOOK_EVERY):
+        while not self._is_stopping:
+            time.sleep(LOOK_EVERY)
             try:
                 self._look()
             except Exception:
@@ -34,7 +35,7 @@ class Watchdog:
         hand_over()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._is_stopping = True
 
     def _look(self) -> None:
         for kill_id in overdue(GRACE):

@@ -13,7 +13,7 @@ from killswitch.book.queries import known_account_ids
 from killswitch.kills.decision import MAX_REASON, Decision, InvalidDecision, read_decision, read_release
 from killswitch.kills.models import Kill
 from killswitch.kills.operations import KeyReused, engage, record_refusal
-from killswitch.kills.queries import as_json, recent_kills
+from killswitch.kills.queries import as_json, as_they_stand, recent_kills
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
 from killswitch.kills.release import release as let_go
 
@@ -35,6 +35,7 @@ def kills(request: HttpRequest) -> HttpResponse:
 @needs(may_see, "see kills")
 def all_kills(request: HttpRequest) -> HttpResponse:
     page = Paginator(recent_kills(), KILLS_ON_A_PAGE).get_page(request.GET.get("page"))
+    page.object_list = as_they_stand(page.object_list)
     return show(request, "kills.html", {"kills": page})
 
 

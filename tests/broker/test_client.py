@@ -132,7 +132,7 @@ class TestWhatIsSent:
         with pytest.raises(PermissionError):
             call(handler, lambda client: client.cancel_open_order(7, "o-1", guard=guard))
         with pytest.raises(PermissionError):
-            call(handler, lambda client: client.cancel_all_open_orders(7, urgent=True, guard=guard))
+            call(handler, lambda client: client.cancel_all_open_orders(7, guard=guard))
         assert sent == []
 
 

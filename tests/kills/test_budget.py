@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from killswitch.kills import clock
-from killswitch.kills.budget import CANCEL, LEAST, LIST, RETRY_AFTER_CAP, Budget
+from killswitch.kills.budget import ASK, CANCEL, LEAST, RETRY_AFTER_CAP, Budget
 
 
 class Clock:
@@ -30,7 +30,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def seconds_for(fake: Clock, budget: Budget, turns: int, rank: int = LIST) -> float:
+def seconds_for(fake: Clock, budget: Budget, turns: int, rank: int = ASK) -> float:
     async def take() -> None:
         await asyncio.gather(*(budget.turn(rank) for _ in range(turns)))
 
@@ -83,21 +83,21 @@ def test_cancels_go_before_lists(fake: Clock) -> None:
         order.append(rank)
 
     async def everybody() -> None:
-        await asyncio.gather(*(take(rank) for rank in (LIST, LIST, LIST, CANCEL, CANCEL)))
+        await asyncio.gather(*(take(rank) for rank in (ASK, ASK, ASK, CANCEL, CANCEL)))
 
     seconds_for(fake, budget, 2)
     asyncio.run(everybody())
-    assert order == [CANCEL, CANCEL, LIST, LIST, LIST]
+    assert order == [CANCEL, CANCEL, ASK, ASK, ASK]
 
 
 def test_whoever_gives_up_waiting_costs_nothing(fake: Clock) -> None:
     budget = Budget(2)
 
     async def give_up() -> None:
-        waiting = asyncio.ensure_future(budget.turn(LIST))
+        waiting = asyncio.ensure_future(budget.turn(ASK))
         await _real_sleep(0)
         waiting.cancel()
-        await budget.turn(LIST)
+        await budget.turn(ASK)
 
     seconds_for(fake, budget, 2)
     before = fake.now
