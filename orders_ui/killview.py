@@ -16,6 +16,7 @@ from killswitch.kills.meanings import OUTCOMES, STATES, Alarm, Meaning, meaning_
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
 from killswitch.kills.queries import (
     ENDED_BADLY,
+    abandoned,
     as_they_stand,
     late_arrivals_of,
     orders_of,
@@ -94,12 +95,15 @@ class Lost:
 
     @property
     def worth(self) -> str:
-        if self.unpriced == self.orders:
-            return "notional not known"
-        return f"{dollars(self.notional)} {unpriced(self.unpriced)}".strip()
+        return "notional not known" if self.unpriced == self.orders else dollars(self.notional)
+
+    @property
+    def without_price(self) -> str:
+        return "" if self.unpriced == self.orders else unpriced(self.unpriced)
 
     def __str__(self) -> str:
-        return f"{counted(self.orders, 'order')}, quantity {figure(self.quantity)}, {self.worth}"
+        words = f"{counted(self.orders, 'order')}, quantity {figure(self.quantity)}, {self.worth}"
+        return f"{words} {self.without_price}".strip()
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ class KillView:
     def _alarms(self) -> Iterator[Loud]:
         if self.waits_for_a_worker:
             yield Loud(Alarm.WAITING)
-        if count := self._let_go_of():
+        if count := abandoned(self.kill.id):
             yield Loud(Alarm.NOBODY, f"{counted(count, 'account')} of {self.sweep_count}.")
         if self.kill.roster_error:
             yield Loud(Alarm.ACCOUNTS, f"{self.kill.roster_error}.")
@@ -231,12 +235,6 @@ class KillView:
             return False
         begun = Q(lease_until__isnull=False) | Q(first_attempt_at__isnull=False) | Q(ended_at__isnull=False)
         return not kill.sweeps.filter(begun).exists()
-
-    def _let_go_of(self) -> int:
-        """Count the accounts that somebody worked on and nobody does now."""
-        if self.kill.is_over:
-            return 0
-        return self.kill.sweeps.filter(ended_at=None, lease_until__lt=timezone.now()).count()
 
     def _stuck_detail(self, count: int) -> SafeString | str:
         first = self._orders().filter(outcome=Outcome.STUCK).aggregate(first=Min("pending_since"))["first"]

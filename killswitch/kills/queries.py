@@ -89,6 +89,11 @@ def late_arrivals_by_kill(kill_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, in
     return dict(late.order_by().values_list("sweep__kill_id").annotate(Count("id")))
 
 
+def abandoned(kill_id: uuid.UUID) -> int:
+    """Count the accounts of a kill that somebody worked on and nobody does now."""
+    return Sweep.objects.filter(kill_id=kill_id, ended_at=None, lease_until__lt=database_clock.now()).count()
+
+
 def seconds_since(kill: Kill) -> float:
     """How long a kill has run, or ran, in seconds."""
     return ((kill.ended_at or timezone.now()) - kill.engaged_at).total_seconds()

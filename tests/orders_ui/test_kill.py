@@ -265,7 +265,7 @@ class TestWhatIsLoud:
         assert loud(text, Alarm.LOST).startswith(
             "Orders traded while their cancel was on its way. 3 orders, quantity 200.5, $2,101.00 + 1 without a price."
         )
-        assert '<dt>Got away</dt><dd class="bad">$2,101.00 + 1 without a price <small>quantity 200.5' in text
+        assert '<dt>Got away</dt><dd class="bad">$2,101.00 <small>+ 1 without a price quantity 200.5' in text
         assert text.count("100 <small>$1,050.50</small>") == 2
         assert text.count("0.5 <small>notional not known</small>") == 1
 
