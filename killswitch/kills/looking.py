@@ -80,7 +80,9 @@ class Looking:
 
         With `answer_was_lost` a mass cancel may have ended orders that nobody here has heard of.
         """
-        found = [*await self._see_all(listing, answer_was_lost), *self._find_successors(listing)]
+        await self._see_known(listing)
+        # Before what is new: what an order lives on as has not just arrived.
+        found = [*self._find_successors(listing), *await self._see_new(listing, answer_was_lost)]
         self._was_listed |= listing.whole
         listed = {order.id for order in listing.items}
         self._case.orders.mark_stuck(listed, self._case.limits.stuck, timezone.now())
@@ -93,18 +95,30 @@ class Looking:
             await self._look_up_missing(listing)
             await self._ask_what_traded()
 
-    async def _see_all(self, listing: Listing[Order], answer_was_lost: bool) -> list[Draft]:
-        case, now, told = self._case, timezone.now(), []
+    async def _see_known(self, listing: Listing[Order]) -> None:
+        case, now = self._case, timezone.now()
         for number, order in enumerate(listing.items):
             if number % ORDERS_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if order.id in case.orders:
                 case.orders.see(order, now)
-            elif order.is_open and case.filter.matches(order):
+
+    async def _see_new(self, listing: Listing[Order], answer_was_lost: bool) -> list[Draft]:
+        case, now, told = self._case, timezone.now(), []
+        for number, order in enumerate(listing.items):
+            if number % ORDERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if order.id in case.orders:
+                continue
+            if order.is_open and case.filter.matches(order):
                 told += self.notice([order])
             elif answer_was_lost and self._has_ended_since(order) and case.filter.matches(order):
                 case.orders.see(order, now)
         return told
+
+    def may_be_successor(self, order: Order) -> bool:
+        """Say whether it may be what a touched order lives on as, which only the whole list can tell."""
+        return order.id not in self._case.orders and self._case.orders.knows_client_id(order.client_order_id)
 
     def notice(self, orders: Iterable[Order]) -> list[Draft]:
         """Take up open orders, and return what there is to say of those that nobody has seen before."""

@@ -29,6 +29,7 @@ class TouchedOrders:
         self._rows = {row.order_id: row for row in rows}
         self._changed: dict[str, KilledOrder] = {}
         self._ended: dict[str, KilledOrder] = {}
+        self._client_ids = {row.client_order_id for row in rows}
         self._replaced = {row.replaces for row in rows if row.replaces}
         # On the monotonic clock of this process: whoever takes a sweep over starts to count anew.
         self._pending_from = {
@@ -52,6 +53,10 @@ class TouchedOrders:
 
     def with_outcome(self, outcome: Outcome) -> list[KilledOrder]:
         return [row for row in self._rows.values() if row.outcome == outcome]
+
+    def knows_client_id(self, client_order_id: str | None) -> bool:
+        """Say whether a touched order has that client order id."""
+        return bool(client_order_id) and client_order_id in self._client_ids
 
     def has_successor(self, order_id: str) -> bool:
         return order_id in self._replaced
@@ -131,6 +136,7 @@ class TouchedOrders:
             row.filled_before = order.filled_quantity
         before = (row.status, row.leaves_quantity, row.filled_quantity, row.outcome)
         _copy(order, row)
+        self._client_ids.add(row.client_order_id)
         self._count_pending(order, row, now)
         row.request_id = request_id or row.request_id
         if row.filled_before is not None and (order.filled_quantity or 0) > row.filled_before:

@@ -142,7 +142,9 @@ class SweepRun:
         if self._canceling.waits_for_mass_cancel:
             return
         fresh = [order for order in orders if order.is_open and self._looking.is_meant(order)]
-        untried = [order for order in fresh if self._canceling.is_untried(order)]
+        untried = [
+            order for order in fresh if self._canceling.is_untried(order) and not self._looking.may_be_successor(order)
+        ]
         self._case.log.carry(self._looking.notice(untried))
         self._leave_latched(untried)
         self._canceling.start_first_cancels(untried)

@@ -144,6 +144,28 @@ class TestReplacedOrders:
         assert Entry.objects.get(kind=Kind.ORDER_SUCCESSOR).order_id == successor["id"]
         check_agreement(simulator)
 
+    def test_what_a_touched_order_lives_on_as_is_no_late_arrival(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        order, other = (add(simulator, symbol="TSLA", status="NEW") for _ in range(2))
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"cancel": "stuck"})
+        pressed = press(account=FIRST, side=order["side"], instruments="TSLA")
+        future = begin(pressed.id)
+        assert future
+        wait_for(lambda: KilledOrder.objects.filter(order_id=order["id"]).exists(), "the mass cancel")
+        simulator.control.set_order(order["id"], status="REPLACED", leaves_quantity="0")
+        successor = add(simulator, symbol="TSLA", status="NEW", client_order_id=order["client_order_id"])
+        wait_for(lambda: KilledOrder.objects.filter(order_id=successor["id"]).exists(), "what it lives on as")
+        for waiting in open_orders(simulator, FIRST):
+            if waiting["status"] == "PENDING_CANCEL":
+                simulator.control.set_order(waiting["id"], status="CANCELED", leaves_quantity="0")
+        future.result(20)
+        row = row_of(successor["id"])
+        assert (row.replaces, row.is_late, row.outcome) == (order["id"], False, "canceled")
+        assert row_of(other["id"]).outcome == "canceled"
+        assert not Entry.objects.filter(kind=Kind.ORDER_ARRIVED).exists()
+        check_agreement(simulator)
+
     def test_one_that_cannot_be_found_is_unknown(self, simulator: SimulatorProcess, kill: Press) -> None:
         order = add(simulator, symbol="TSLA", status="REPLACED")
         killed = kill(account=FIRST, order_id=order["id"])
