@@ -265,7 +265,7 @@ class TestWhatIsLoud:
         assert loud(text, Alarm.LOST).startswith(
             "Orders traded while their cancel was on its way. 3 orders, quantity 200.5, $2,101.00 + 1 without a price."
         )
-        assert '<dt>Got away</dt><dd class="bad">$2,101.00 <small>+ 1 without a price quantity 200.5' in text
+        assert '<dt>Got away</dt><dd class="bad">$2,101.00 <small>+ 1 without a price; quantity 200.5' in text
         assert text.count("100 <small>$1,050.50</small>") == 2
         assert text.count("0.5 <small>notional not known</small>") == 1
 
@@ -329,7 +329,7 @@ class TestDryRun:
         assert "<h2>Would have been canceled <small>1 order; nothing was sent</small></h2>" in text
         assert "<h2>Gone" not in text
         assert "<h2>Not known to be gone" not in text
-        assert 'class="word would_cancel">would have been canceled<' in text
+        assert 'class="word tight would_cancel">would have been canceled<' in text
 
 
 class TestBanner:
