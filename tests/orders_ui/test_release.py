@@ -94,6 +94,7 @@ class TestRelease:
         assert response.status_code == 400
         assert "NOT RELEASED" in text
         assert 'aria-describedby="release-reason-error"' in text
+        assert "http-equiv" not in text
         assert '<p class="error" id="release-reason-error">say why it is released' in text
         assert is_held(kill)
         assert "say why" in refusal().sentence
