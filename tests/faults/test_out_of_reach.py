@@ -1,4 +1,4 @@
-"""The broker throttles, is gone, is silent or refuses the key: said as what it is, and asked on without a storm."""
+"""The broker throttles, is gone, is silent or refuses: said as what it is, and asked on without a storm."""
 
 import time
 from collections.abc import Iterator
@@ -45,7 +45,9 @@ class TestThrottling:
         kill = world.press(account=accounts)
         started = time.monotonic()
         wait_for(lambda: all(sweep["throttled"] for sweep in json_of(kill, desk)["sweeps"]), "every account to say why")
-        assert json_of(kill, desk)["sweeps"][0]["throttled"] == "the broker throttles: Too many requests"
+        page = page_of(kill, desk)
+        assert "The broker makes us wait." in page
+        assert "The broker throttles: Too many requests (5 accounts). Next try at " in page
         assert json_of(kill, desk)["sweeps"][0]["next_try_at"]
         wait_for(lambda: time.monotonic() - started > 6, "the broker to have had enough")
         kill.refresh_from_db()
@@ -69,6 +71,9 @@ class TestThrottling:
         wait_for(lambda: json_of(kill, desk)["sweeps"][0]["next_try_at"], "the time of the next try")
         [sweep] = json_of(kill, desk)["sweeps"]
         assert "asks to wait 3,600 s" in sweep["throttled"]
+        page = page_of(kill, desk)
+        assert "The broker makes us wait." in page
+        assert "asks to wait 3,600 s" in page
         wait = datetime.fromisoformat(sweep["next_try_at"]) - Entry.objects.order_by("-id")[0].at
         assert 5 < wait.total_seconds() < 15
         # A first attempt does not wait for what others were told.
@@ -77,6 +82,28 @@ class TestThrottling:
         assert {world.ended(each, 40).state for each in (kill, other)} == {State.FLAT}
         first, *_, last = (r for r in world.deletes() if r["account_id"] == account)
         assert 9 < (last["at_monotonic_ns"] - first["at_monotonic_ns"]) / 1e9 < 25
+
+
+class TestABrokerThatRefuses:
+    @pytest.mark.fault(
+        16,
+        what="cancel refused, order goes back to `NEW`",
+        seen='tried again a bounded number of times, then "still open"',
+    )
+    def test_a_cancel_that_is_refused_again_and_again_ends_as_still_open(self, world: World, desk: Client) -> None:
+        world.stack.broker(*BROKER)
+        # With all the patience in the world: it is the number of tries that ends it.
+        world.stack.worker(KILL_PATIENCE_SECONDS="60")
+        account = world.account(orders=1)
+        order_id = world.open(account)[0]["id"]
+        world.control.add_fault(match={"method": "DELETE"}, do={"cancel": "refuse"})
+        over = world.ended(world.press(account=account), 40)
+        assert (over.state, outcomes(over)) == (State.NOT_FLAT, {order_id: "still_open"})
+        assert 3 <= len(world.deletes()) <= 7
+        assert [order["status"] for order in world.open(account)] == ["NEW"]
+        page = page_of(over, desk)
+        assert "<h1>NOT FLAT" in page
+        assert "still open" in page
 
 
 class TestABrokerThatIsGone:
