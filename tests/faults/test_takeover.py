@@ -73,6 +73,26 @@ def test_a_worker_that_is_killed_with_a_message_in_its_hands_is_replaced_within_
     assert all(world.open(account) == [] for account in accounts)
 
 
+@pytest.mark.fault(4)
+def test_a_worker_that_was_frozen_in_the_middle_sends_nothing_once_it_has_lost_its_lease(world: World) -> None:
+    account = world.account(orders=2)
+    world.order(account, side="SELL")
+    # What the mass cancel passes over is in the list, which the worker gets when it is too late.
+    world.control.add_fault(match={"call": "cancel_all"}, do={"spare": ["SELL"]})
+    world.control.add_fault(match={"call": "list_orders"}, do={"delay_ms": 500}, times=1)
+    worker = world.stack.worker(CLEAR_STREET_TIMEOUT_SECONDS="60")
+    kill = world.press(account=account)
+    wait_for(lambda: "list_orders" in world.calls(), "the list")
+    worker.freeze()
+    world.stack.watchdog()
+    assert world.ended(kill, 30).state == State.FLAT
+    sent = len(world.deletes())
+    worker.thaw()
+    wait_for(lambda: f"the lease of account {account} is lost" in worker.said, "the worker to notice")
+    assert len(world.deletes()) == sent
+    assert Entry.objects.filter(kind=Kind.SWEEP_TAKEN_OVER).count() == 1
+
+
 @pytest.mark.fault(27, what="two watchdogs", seen="one owner per sweep")
 def test_two_watchdogs_share_a_kill_and_send_nothing_twice(world: World) -> None:
     accounts = [world.account(orders=2) for _ in range(10)]
