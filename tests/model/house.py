@@ -1,0 +1,227 @@
+"""The product in one process and in virtual time: its real core, recorder and client, and several workers of it."""
+
+import importlib.util
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Coroutine
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+import killswitch.broker
+from killswitch.audit.operations import Actor
+from killswitch.broker import ClearStreet
+from killswitch.kills import operations, watchdog
+from killswitch.kills.decision import read_decision
+from killswitch.kills.models import Kill, State
+from killswitch.kills.operations import engage
+from killswitch.kills.release import release
+
+from .judge import Judge
+from .loop import PROCESS, START, Process, VirtualLoop
+from .street import KEY, KILL, Street, Wire
+
+NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
+ACCOUNTS = 3
+WORKERS = ("worker-1", "worker-2", "watchdog")
+# Whoever reads a clock through one of these reads the model's.
+READ_CLOCKS = (
+    "killswitch.broker.client",
+    "killswitch.kills.clock",
+    "killswitch.simulator.log",
+    "killswitch.simulator.population",
+    "killswitch.simulator.wire",
+)
+# A process that is told to end is killed after so long, as a supervisor does.
+MERCY_SECONDS = 10.0
+
+
+class _Clock:
+    """Stands in for the module `time`."""
+
+    gmtime = staticmethod(time.gmtime)
+    strftime = staticmethod(time.strftime)
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def monotonic_ns(self) -> int:
+        return round(self._loop.time() * 1_000_000_000)
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self._loop.time() - START)
+
+    def time(self) -> float:
+        return self.now().timestamp()
+
+    def time_ns(self) -> int:
+        return round(self.time() * 1_000_000) * 1000
+
+
+class Worker(Process):
+    """One process of the product, on the loop that all share: its own client, and its own state of `carry_out`."""
+
+    def __init__(self, house: "House", name: str) -> None:
+        super().__init__(house.loop, name, house.after_write)
+        self.client = ClearStreet(api_key=KEY, base_url="http://street", transport=Wire(house.street))
+        self.carry_out = _own_copy("killswitch.kills.carry_out")
+        self.carry_out.ring = house.rung.append  # type: ignore[attr-defined]
+        self.is_ending = False
+
+    def terminate(self) -> None:
+        """Ask it to end, as SIGTERM does."""
+        if not self.is_ending:
+            self.is_ending = True
+            self.call(self.carry_out.stop_all)
+            Context().run(self.loop.call_later, MERCY_SECONDS, self.die)
+
+
+def _own_copy(name: str) -> ModuleType:
+    """Load a module once more: what it keeps for its process is kept for one of the model's processes."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class House:
+    """Everything between a press and the broker. The judge is told what happens."""
+
+    def __init__(self) -> None:
+        self.loop = VirtualLoop()
+        self.clock = _Clock(self.loop)
+        self.judge = Judge()
+        self.random = random.Random(0)
+        self.workers: dict[str, Worker] = {}
+        self.everybody: list[Worker] = []
+        self.rung: list[uuid.UUID] = []
+        self._numbers = itertools.count(1)
+        self.judge.street = self.street = self.loop.run_until_complete(self._open_street())
+
+    async def _open_street(self) -> Street:
+        return Street(self.loop, ACCOUNTS, self.judge)
+
+    def after_write(self, process: Process) -> None:
+        self.judge.something_was_written(process)
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def new_uuid(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    # --- what people and the queue do
+
+    def press(self, values: dict[str, list[str]], known: list[int], actor: Actor) -> Kill:
+        return engage(decision=read_decision(values), known_account_ids=known, actor=actor, now=self.now())
+
+    def release(self, kill_id: uuid.UUID, actor: Actor) -> None:
+        release(Kill.objects.get(id=kill_id), reason="model", actor=actor, now=self.now())
+        self.judge.something_was_written(None)
+
+    def worker(self, name: str) -> Worker:
+        """Return a worker that takes messages: where the last one of that name is gone, it was restarted."""
+        if name not in self.workers or self.workers[name].is_dead or self.workers[name].is_ending:
+            self.workers[name] = Worker(self, f"{name}/{next(self._numbers)}")
+            self.everybody.append(self.workers[name])
+        return self.workers[name]
+
+    def deliver(self, kill_id: uuid.UUID, name: str) -> None:
+        """Ring for a kill at one worker. A frozen one does not hear it now."""
+        worker = self.worker(name)
+        if worker.is_frozen:
+            return
+        held = self.judge.before_a_claim(self.now())
+        token = KILL.set(kill_id)
+        try:
+            worker.call(lambda: worker.carry_out.begin(kill_id, who=name))
+        finally:
+            KILL.reset(token)
+        self.judge.after_a_claim(worker, held, self.now())
+        self.judge.something_was_written(worker)
+
+    def deliver_what_rang(self) -> None:
+        """Let those who are left hear of what was handed over."""
+        rung = dict.fromkeys(self.rung)
+        self.rung.clear()
+        for kill_id in rung:
+            self.deliver(kill_id, WORKERS[1])
+
+    def watchdog_looks(self) -> None:
+        self.deliver_what_rang()
+        if not self.worker("watchdog").is_frozen:
+            watchdog.Watchdog()._look()
+
+    def crash(self, name: str) -> None:
+        if name in self.workers:
+            self.workers[name].die()
+
+    # --- the end
+
+    def drive_to_the_end(self, seconds: float, another: Actor) -> None:
+        """Let nothing break any more, and a watchdog look as it does, until every kill has ended.
+
+        What is latched must first hold, and is then released by `another`.
+        """
+        self.everything_is_well()
+        end = self.loop.time() + seconds
+        while self._has_work() and self.loop.time() < end:
+            self.watchdog_looks()
+            self.loop.tick(0.5)
+        self.judge.look_at_what_holds()
+        for kill in Kill.objects.filter(latched=True, released_at=None):
+            self.release(kill.id, another)
+        end = self.loop.time() + seconds
+        while Kill.objects.filter(ended_at=None).exists() and self.loop.time() < end:
+            self.watchdog_looks()
+            self.loop.tick(0.5)
+        # Late answers of whoever lost its lease.
+        self.loop.tick(8)
+
+    def close(self) -> None:
+        for worker in self.everybody:
+            worker.bury()
+        self.loop.close()
+
+    def _has_work(self) -> bool:
+        return Kill.objects.filter(ended_at=None).exclude(latched=True, released_at=None, state=State.LATCHED).exists()
+
+    def everything_is_well(self) -> None:
+        self.street.faults.all.clear()
+        self.street.is_down = False
+        for worker in self.everybody:
+            worker.database_fails = 0
+            worker.death = None
+
+    def move_in(self, patch: pytest.MonkeyPatch) -> None:
+        """Put the model's clocks, client and bell in place of the real ones."""
+        for name in READ_CLOCKS:
+            patch.setattr(import_module(name), "time", self.clock)
+        patch.setattr(timezone, "now", self.now)
+        patch.setattr(uuid, "uuid4", self.new_uuid)
+        patch.setattr(killswitch.broker, "client", lambda: self._working().client)
+        # All share the test's connection, which stays open.
+        patch.setattr(BaseDatabaseWrapper, "close", lambda connection: None)
+        patch.setattr(killswitch.broker, "start", self._start)
+        patch.setattr(operations, "ring", lambda kill_id: True)
+        patch.setattr(watchdog, "begin", lambda kill_id, who: self.deliver(kill_id, who))
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._working().start(coroutine)
+
+    def _working(self) -> Worker:
+        process = PROCESS.get()
+        assert isinstance(process, Worker)
+        return process
