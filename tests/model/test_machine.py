@@ -377,6 +377,8 @@ def test_whatever_happens_a_kill_ends_and_tells_the_truth(settings: Any, capsys:
     settings.KILL_LIMIT_SECONDS = 60.0
     settings.KILL_STUCK_SECONDS = 6.0
     Desk.counted.clear()
-    run_state_machine_as_test(Desk, settings=profile())
-    with capsys.disabled():
-        print("", ", ".join(f"{count} {name}" for name, count in Desk.counted.most_common()))
+    try:
+        run_state_machine_as_test(Desk, settings=profile())
+    finally:
+        with capsys.disabled():
+            print("\n" + ", ".join(f"{count} {name}" for name, count in Desk.counted.most_common()))
