@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types pins clean
+.PHONY: demo test soak lint types pins clean
 
 demo: .venv/ready
 	@exec $(BIN)/python -m killswitch.demo
 
 test: .venv/ready-for-tests
 	$(BIN)/pytest -q
+
+# Minutes of chaos, not part of the tests: make soak SOAK="--minutes 1 --accounts 20"
+soak: .venv/ready-for-tests
+	@exec $(BIN)/python -m tests.soak $(SOAK)
 
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check .
