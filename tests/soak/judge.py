@@ -152,13 +152,21 @@ def orders_left_out(case: Case) -> Iterator[str]:
 
 
 def touched_orders_without_an_outcome(case: Case) -> Iterator[str]:
-    """An order that a DELETE reached must stand in a kill, unless the account's sweep says that it could not list."""
+    """An order that a DELETE reached must stand in a kill, unless the sweep at work says that it does not know."""
     kept = {row["order_id"] for row in case.evidence.orders}
-    unknown = {sweep["account_id"] for sweep in case.sweeps.values() if sweep["state"] == "unknown"}
     for request in case.evidence.deletes:
         for order_id in request["orders_matched"] or ():
-            if order_id not in kept and request["account_id"] not in unknown:
+            if order_id not in kept and not _is_admittedly_unknown(case, request):
                 yield f"{request['method']} {request['path']} reached order {order_id}, which has no outcome"
+
+
+def _is_admittedly_unknown(case: Case, request: Row) -> bool:
+    at = _time(request["at"])
+    return any(
+        sweep["state"] == "unknown" and case.kills[sweep["kill_id"]]["engaged_at"] <= at <= sweep["ended_at"]
+        for sweep in case.evidence.sweeps
+        if sweep["account_id"] == request["account_id"]
+    )
 
 
 def orders_without_an_outcome(case: Case) -> Iterator[str]:

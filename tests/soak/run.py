@@ -21,7 +21,9 @@ LAST_KILL_WITHIN = 60.0
 TELL_EVERY = 5.0  # seconds
 READ_EVERY = 10.0
 DESK = ("desk", "desk2")
-WORTH_COUNTING = ("Traceback", "broke off", "is lost", "nobody works on all of it")
+WORTH_COUNTING = ("is lost", "nobody works on all of it", "the database does not answer", "Traceback")
+# What the product says when something happened that nobody thought of.
+UNEXPECTED = ("broke off", "could not be written", "could not be taken up", "could not look", "never retrieved")
 
 
 class Soak:
@@ -141,10 +143,12 @@ class Soak:
             for press in found.presses
             if set(press.answers) != {"303"}
         ]
+        unexpected = self._stack.count_in_logs(*UNEXPECTED)
         return [
             Verdict("presses not taken", refused),
             Verdict("processes that died", self._processes.died),
             Verdict("processes that stayed", self._processes.overstayed),
+            Verdict("unexpected errors", [f"{count} × “{words}” in the logs" for words, count in unexpected.items()]),
             Verdict("released by the same", self._presser.released_by_the_same),
             Verdict("open after the last kill", self._left_open(found)),
         ]
