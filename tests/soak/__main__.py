@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +38,14 @@ def main() -> int:
     except SoakFailed as error:
         print(f"soak: {error}", file=sys.stderr)
         return 2
+    except Exception:
+        # Not 1, which says that the product was found wanting.
+        traceback.print_exc()
+        return 2
     finally:
+        # Whoever is impatient must not leave half of the processes behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         soak.end()
 
 
