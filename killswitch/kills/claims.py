@@ -86,7 +86,7 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
     drafts += _take_over(kill, orphaned, source, now)
     append(drafts)
     new = Sweep.objects.filter(kill=kill, lease_token=token, claimed_at=None)
-    first = _first_attempt(kill, now)
+    first = first_attempt(kill, now)
     new.update(claimed_at=now, **first)
     for one in claimed:
         # What is announced later must not take itself for the first.
@@ -99,7 +99,8 @@ def _goes_out_at_once(kill: Kill) -> bool:
     return kill.filter.is_for_the_broker and not kill.dry_run
 
 
-def _first_attempt(kill: Kill, now: datetime) -> dict[str, datetime]:
+def first_attempt(kill: Kill, now: datetime) -> dict[str, datetime]:
+    """Return what a new sweep notes of its first attempt when that leaves at once."""
     return {"first_attempt_at": now} if _goes_out_at_once(kill) else {}
 
 
@@ -152,7 +153,7 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
                 lease_token=claim.token,
                 lease_until=lease(LEASE),
                 claimed_at=now,
-                **_first_attempt(claim.kill, now),
+                **first_attempt(claim.kill, now),
             )
             for account_id in new
         ]

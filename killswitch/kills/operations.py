@@ -1,7 +1,6 @@
 """Engage a kill: the decision is committed first, then the doorbell rings."""
 
 import logging
-import textwrap
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,9 @@ from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.celery import app
 
+from .beginning import engaged, kill_values
 from .decision import Decision
-from .entries import DRY_RUN
-from .filter import scope_sentence
-from .models import Kill, Roster, Sweep
+from .models import Kill, Sweep
 
 logger = logging.getLogger(__name__)
 
@@ -40,58 +38,15 @@ def engage(*, decision: Decision, known_account_ids: Iterable[int], actor: Actor
     with transaction.atomic():
         kill, is_new = Kill.objects.get_or_create(
             idempotency_key=decision.idempotency_key,
-            defaults={
-                "engaged_at": now,
-                "engaged_by_id": actor.id,
-                "engaged_by_name": actor.name,
-                "source": actor.source,
-                "reason": decision.reason,
-                "latched": decision.latched,
-                "dry_run": decision.dry_run,
-                "all_accounts": decision.all_accounts,
-                "filter_data": decision.filter.as_data(),
-                "scope": scope_sentence(decision.filter, account_ids, decision.all_accounts),
-                "roster": Roster.PENDING if decision.all_accounts else Roster.GIVEN,
-            },
+            defaults=kill_values(decision, account_ids, actor, now),
         )
         if is_new:
             Sweep.objects.bulk_create(Sweep(kill=kill, account_id=account_id) for account_id in account_ids)
-            append([_announcement(kill, account_ids, actor)])
+            append([engaged(kill, account_ids, actor)])
     if not is_new:
         _must_be_the_same(kill, decision, actor)
     ring(kill.id)
     return kill
-
-
-def _announcement(kill: Kill, account_ids: list[int], actor: Actor) -> Draft:
-    return Draft(
-        kind=Kind.KILL_ENGAGED,
-        at=kill.engaged_at,
-        actor=actor,
-        kill_id=kill.id,
-        account_id=account_ids[0] if len(account_ids) == 1 and not kill.all_accounts else None,
-        sentence=f"{_engaged(kill, actor)}: cancel {kill.scope}{_because(kill.reason)}",
-        data={
-            "reason": kill.reason,
-            "all_accounts": kill.all_accounts,
-            "accounts": account_ids,
-            "filter": kill.filter_data,
-            "latched": kill.latched,
-            "dry_run": kill.dry_run,
-            "idempotency_key": str(kill.idempotency_key),
-        },
-    )
-
-
-def _engaged(kill: Kill, actor: Actor) -> str:
-    who = actor.name or "Somebody"
-    if kill.dry_run:
-        return f"{DRY_RUN}{who} rehearsed a kill"
-    return f"{who} engaged a {'latched ' if kill.latched else ''}kill"
-
-
-def _because(reason: str) -> str:
-    return f". Reason: {textwrap.shorten(reason, 300, placeholder=' …')}" if reason else ""
 
 
 def _must_be_the_same(kill: Kill, decision: Decision, actor: Actor) -> None:
