@@ -30,13 +30,13 @@ TAKEN_UP_WITHIN = OWN_GRACE.total_seconds() + 1
 
 
 class Follower:
-    """Follows one kill on a screen. `break_glass` is the command line that needs no database."""
+    """Follows one kill on a screen. `hint` says how to stop without a database."""
 
-    def __init__(self, kill: Kill, screen: Screen, interrupts: Interrupts, break_glass: str) -> None:
+    def __init__(self, kill: Kill, screen: Screen, interrupts: Interrupts, hint: str) -> None:
         self._kill = kill
         self._screen = screen
         self._interrupts = interrupts
-        self._break_glass = break_glass
+        self._hint = hint
         self._own: list[concurrent.futures.Future[None]] = []
         self._silent = 0.0  # seconds for which the database has not answered
         self._has_told_that_it_stays = False
@@ -74,7 +74,7 @@ class Follower:
         self._screen.progress("the database does not answer: trying again", clock)
         before, self._silent = self._silent, self._silent + LOOK_EVERY
         if before < DATABASE_IS_GONE_AFTER <= self._silent and not self._is_ours:
-            self._screen.say(f"Nobody can say whether the kill goes on. With the broker alone:\n  {self._break_glass}")
+            self._screen.say(f"Nobody can say whether the kill goes on. {self._hint}")
 
     def _take_up(self) -> None:
         if self._kill.id not in overdue(OWN_GRACE):

@@ -13,9 +13,9 @@ CLEAR_LINE = "\r\x1b[K"
 class Screen:
     """Writes lines, and one line of progress: rewritten on a terminal, a line per change elsewhere."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._is_terminal = stream.isatty()
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream  # None where the shell closed it
+        self._is_terminal = stream is not None and stream.isatty()
         self._shown = ""
         self._lock = threading.Lock()  # the log writes from other threads
 
@@ -35,6 +35,17 @@ class Screen:
                 self._write(printable(f"{clock}  {what}") + "\n")
             self._shown = what
 
+    def record(self, data: bytes) -> None:
+        """Write `data`, or raise OSError: for what must not get lost without a word."""
+        if self.stream is None:
+            raise OSError("it is closed")
+        with self._lock:
+            self._clear()
+            self.stream.flush()
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self.stream.fileno(), rest) :]
+
     def take_the_log(self) -> None:
         """Let warnings of the log through here, where they do not tear the line of progress."""
         root = logging.getLogger()
@@ -48,9 +59,11 @@ class Screen:
             self._shown = ""
 
     def _write(self, text: str) -> None:
+        if self.stream is None:
+            return
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
+            self.stream.write(text)
+            self.stream.flush()
 
 
 class _LogHandler(logging.Handler):
@@ -68,9 +81,9 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "␀" for character in text)
 
 
-def leave_quietly(*streams: TextIO) -> None:
+def leave_quietly(*streams: TextIO | None) -> None:
     """Flush, and where the reader is gone keep the interpreter from ending with a status of its own for it."""
-    for stream in streams:
+    for stream in filter(None, streams):
         try:
             stream.flush()
         except (OSError, ValueError):

@@ -2,26 +2,36 @@
 
 import os
 import sys
+import traceback
 
 from django.core.management import execute_from_command_line
 
 from . import arguments, exits
 
-SETTINGS = "killswitch.settings"
-
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
+    is_kill = sys.argv[1:2] == ["kill"]
+    if is_kill and arguments.BREAK_GLASS in sys.argv:
+        # Whatever the environment names: it may be what is broken.
+        os.environ["DJANGO_SETTINGS_MODULE"] = "killswitch.break_glass_settings"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
     try:
         execute_from_command_line(sys.argv)
     except SystemExit as stop:
         # The settings end the process with a line of text, which would be status 1: not flat.
-        if isinstance(stop.code, str) and sys.argv[1:2] == ["kill"]:
+        if is_kill and isinstance(stop.code, str):
             _refuse(stop.code)
         raise
+    except (Exception, KeyboardInterrupt):
+        # A traceback would end with 1, which says that a list was read.
+        if not is_kill:
+            raise
+        traceback.print_exc()
+        sys.exit(exits.UNKNOWN)
 
 
 def _refuse(why: str) -> None:
     print(f"NOT SENT: {why}", file=sys.stderr)
-    print(f"With the broker alone:\n  {arguments.break_glass_line(sys.argv)}", file=sys.stderr)
+    if arguments.BREAK_GLASS not in sys.argv:
+        print(f"With the broker alone:\n  {arguments.break_glass_line(sys.argv)}", file=sys.stderr)
     sys.exit(exits.REFUSED)

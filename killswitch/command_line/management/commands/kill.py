@@ -1,18 +1,12 @@
-import json
 import sys
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error as DatabaseError
 
 from killswitch.command_line import arguments
-from killswitch.command_line.exits import REFUSED, UNKNOWN
-from killswitch.command_line.follow import Follower
-from killswitch.command_line.interrupts import Interrupts
-from killswitch.command_line.press import MaybeSent, NotSent, note_refusal, press
+from killswitch.command_line.refusal import Refused
 from killswitch.command_line.screen import Screen, leave_quietly
-from killswitch.kills.decision import Decision, InvalidDecision
-from killswitch.kills.queries import as_json
+from killswitch.kills.decision import InvalidDecision
 
 
 class Command(BaseCommand):
@@ -39,61 +33,44 @@ class Command(BaseCommand):
         try:
             super().run_from_argv(argv)
         except CommandError as error:
-            self._refuse([str(error).removeprefix("Error: ")])
+            self._refuse(Refused(str(error).removeprefix("Error: ")))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._screen = Screen(sys.stderr if options["json"] else sys.stdout)
-        decision = self._read(options)
-        self._screen.take_the_log()
-        status = self._kill(decision, as_json_too=options["json"])
+        way = with_broker_alone if options["break_glass"] else with_database
+        try:
+            status = way(options, self._argv)
+        except Refused as error:
+            self._refuse(error)
         leave_quietly(sys.stdout, sys.stderr)
         sys.exit(status)
 
-    def _read(self, options: dict[str, Any]) -> Decision:
-        try:
-            return arguments.read(options)
-        except InvalidDecision as error:
-            note_refusal(arguments.asked(options), str(error))
-            self._refuse(arguments.error_lines(error.errors))
-
-    def _kill(self, decision: Decision, *, as_json_too: bool) -> int:
-        try:
-            kill = press(decision, self._on_slow)
-        except NotSent as error:
-            self._refuse([f"the database cannot be used: {error}"], "With the broker alone:\n  " + self._break_glass)
-        except MaybeSent as error:
-            self._screen.say(
-                f"IT IS NOT KNOWN WHETHER THIS WAS SENT: {error}. Look at /kills/, or with the broker alone:"
-            )
-            self._screen.say(f"  {self._break_glass}")
-            return UNKNOWN
-        self._screen.say(f"Kill {kill.id}: cancel {kill.scope}")
-        with Interrupts().caught() as interrupts:
-            status = Follower(kill, self._screen, interrupts, self._break_glass).follow()
-            if as_json_too:
-                status = self._print_json(kill, status)
-        return status
-
-    def _print_json(self, kill: Any, status: int) -> int:
-        try:
-            self.stdout.write(json.dumps(as_json(kill), indent=2))
-        except DatabaseError:
-            self._screen.say("The database does not answer: there is no JSON")
-            return UNKNOWN
-        return status
-
-    def _on_slow(self) -> None:
-        self._screen.say(f"The database does not answer yet. Ctrl-C, and with the broker alone:\n  {self._break_glass}")
-
-    @property
-    def _break_glass(self) -> str:
-        return arguments.break_glass_line(self._argv)
-
-    def _refuse(self, why: list[str], what_to_do: str = "") -> NoReturn:
+    def _refuse(self, refused: Refused) -> NoReturn:
         screen = Screen(sys.stderr)
-        for line in why:
+        for line in refused.why:
             screen.say(f"NOT SENT: {line}")
-        if what_to_do:
-            screen.say(what_to_do)
+        if refused.what_to_do:
+            screen.say(refused.what_to_do)
         leave_quietly(sys.stdout, sys.stderr)
-        sys.exit(REFUSED)
+        sys.exit(Refused.status)
+
+
+def with_database(options: dict[str, Any], argv: list[str]) -> int:
+    # Not imported before it is wanted: it brings tables and Celery.
+    from killswitch.command_line.with_database import kill, note_refusal
+
+    try:
+        decision = arguments.read(options)
+    except InvalidDecision as error:
+        note_refusal(arguments.asked(options), str(error))
+        raise Refused(*arguments.error_lines(error.errors)) from None
+    return kill(decision, break_glass=arguments.break_glass_line(argv), as_json_too=options["json"])
+
+
+def with_broker_alone(options: dict[str, Any], _argv: list[str]) -> int:
+    from killswitch.command_line.with_broker_alone import kill
+
+    try:
+        decision = arguments.read(options)
+    except InvalidDecision as error:
+        raise Refused(*arguments.error_lines(error.errors)) from None
+    return kill(decision, journal=options["journal"], as_json_too=options["json"])
