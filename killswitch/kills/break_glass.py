@@ -44,8 +44,7 @@ class JournalRegister:
 
     async def keep(self, lines: Lines) -> None:
         """Write down, then take over. Raises NoRecord."""
-        accounts = {sweep.id: sweep.account_id for sweep in self.ledger.sweeps.values()}
-        await self._journal.write(list(journal_lines.objects(lines, accounts)))
+        await self._journal.write(list(journal_lines.objects(lines, self.ledger.accounts)))
         self.ledger.apply(lines)
 
     async def keep_if_possible(self, lines: Lines) -> None:
@@ -73,8 +72,7 @@ class JournalRegister:
     # --- what a crew asks of its register
 
     async def commit(self, note: Note) -> None:
-        account_id = next(sweep.account_id for sweep in self.ledger.sweeps.values() if sweep.id == note.sweep_id)
-        sweeps = {account_id: note.sweep} if note.sweep else {}
+        sweeps = {self.ledger.accounts[note.sweep_id]: note.sweep} if note.sweep else {}
         await self.keep(Lines(entries=list(note.entries), orders=list(note.orders), sweeps=sweeps))
         kill = self.ledger.kill
         if note.settles and kill.is_held and (state := self.ledger.state_now()) != kill.state:
@@ -147,7 +145,7 @@ class BreakGlass:
             await self._register.keep_if_possible(lines)
         if self.ledger.kill.is_held:  # ended by force
             await self.release("ended at once")
-        await self._register.keep_if_possible(self.ledger.kill_over(timezone.now()))
+        await self._register.keep_if_possible(self.ledger.kill_over(timezone.now(), self.ledger.state_now()))
         await self._journal.close()
 
     async def release(self, how: str) -> None:

@@ -210,8 +210,9 @@ def _begin(make: Callable[[], Place], data: bytes) -> Place:
     place = make()
     try:
         place.write(data)
-    except OSError:
+    except OSError as error:
         place.close()
+        error.filename = place.name
         raise
     return place
 

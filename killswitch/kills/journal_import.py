@@ -21,7 +21,7 @@ from killswitch.audit.operations import Actor, Draft, append
 from . import journal_lines
 from .journal_lines import Unreadable
 from .ledger import Ledger, Lines
-from .models import Kill, KilledOrder, Roster
+from .models import Kill, KilledOrder, Roster, State
 
 ROWS = 500
 
@@ -41,7 +41,8 @@ class Part:
 
     @property
     def kill_id(self) -> str:
-        return str(self.lines[1].get("kill", {}).get("id"))
+        kill = self.lines[1].get("kill")
+        return str(kill.get("id")) if isinstance(kill, dict) else ""
 
     def about(self) -> dict[str, Any]:
         return {"name": self.name, "sha256": self.sha256, "lines": len(self.lines), "torn": self.is_torn}
@@ -193,7 +194,8 @@ def _kill_unfinished(ledger: Ledger, now: datetime) -> Lines:
     if kill.is_held:
         # Nobody released it, and nobody sweeps any more: a latch without a process holds nothing.
         kill.released_at, kill.release_reason = now, "by nobody: the process that swept ended without a word"
-    return ledger.kill_over(now)
+    # Also where every sweep is flat: what came after the last line is not known.
+    return ledger.kill_over(now, State.UNKNOWN)
 
 
 # --- writing

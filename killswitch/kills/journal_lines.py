@@ -6,7 +6,7 @@ other one holds an `entry` of the audit trail, or what became of an `order`, a `
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
@@ -51,7 +51,7 @@ def header(kill: Kill, **about: Any) -> dict[str, Any]:
     return {"journal": FORMAT, "version": VERSION, "kill": {"id": kill.id, **values}, **about}
 
 
-def objects(lines: Lines, accounts: dict[int, int]) -> Iterator[dict[str, Any]]:
+def objects(lines: Lines, accounts: Mapping[int, int]) -> Iterator[dict[str, Any]]:
     """Return what is written for `lines`; `accounts` are those of the sweeps by number."""
     for account_id, given in lines.sweeps.items():
         yield {"sweep": {"account_id": account_id, **given}}
@@ -98,9 +98,9 @@ def decode(line: bytes) -> tuple[int, dict[str, Any]]:
     """Return the number of a line and what it holds. Raises Unreadable."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreadable("is not JSON") from None
-    if not isinstance(value, dict) or not isinstance(number := value.pop("n", None), int):
+    if not isinstance(value, dict) or type(number := value.pop("n", None)) is not int:
         raise Unreadable("is not a line of a journal")
     return number, value
 
@@ -119,14 +119,14 @@ def read_header(value: dict[str, Any]) -> Kill:
         kill.filter.sentence()
     except (ValidationError, TypeError, AttributeError) as error:
         raise Unreadable(f"holds no kill: {_words(error)}") from None
-    if "id" not in given or kill.ended_at is not None:
+    if not given.get("id") or kill.ended_at is not None:
         raise Unreadable("holds no kill as it begins")
     return kill
 
 
 def read_account(given: dict[str, Any]) -> int:
     account_id = given.pop("account_id", None)
-    if not isinstance(account_id, int) or not 0 < account_id <= LARGEST_ACCOUNT:
+    if type(account_id) is not int or not 0 < account_id <= LARGEST_ACCOUNT:
         raise Unreadable("names no account")
     return account_id
 

@@ -33,14 +33,17 @@ class Ledger:
         self.kill = kill
         self.source = source
         self.sweeps: dict[int, Sweep] = {}  # by account
+        self.accounts: dict[int, int] = {}  # by sweep
         self._orders: dict[int, dict[str, KilledOrder]] = {}  # by sweep
         self._unanswered: dict[uuid.UUID, tuple[int | None, str]] = {}
 
     def add_sweep(self, account_id: int, **fields: Any) -> Sweep:
         """Add a sweep with a number of its own, as a table would."""
         sweep = Sweep(id=len(self.sweeps) + 1, kill=self.kill, account_id=account_id, **fields)
-        self.sweeps[account_id] = sweep
+        # The sweep last: another thread reads along.
         self._orders[sweep.id] = {}
+        self.accounts[sweep.id] = account_id
+        self.sweeps[account_id] = sweep
         return sweep
 
     def apply(self, lines: Lines) -> None:
@@ -107,9 +110,8 @@ class Ledger:
             },
         )
 
-    def kill_over(self, now: datetime) -> Lines:
-        """End the kill, as bad as its worst sweep."""
-        state = self.state_now()
+    def kill_over(self, now: datetime, state: State) -> Lines:
+        """End the kill."""
         return Lines(
             entries=[kill_ended(self.kill, state, now)],
             kill={"state": state, "ended_at": now},

@@ -1,5 +1,6 @@
 """`manage.py kill` as a process of its own, with an environment of nothing but what it needs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -93,3 +94,28 @@ def bare(simulator: SimulatorProcess) -> dict[str, str]:
         "CLEAR_STREET_API_KEY": KEY,
         "CLEAR_STREET_BASE_URL": simulator.url,
     }
+
+
+@pytest.fixture
+def glass(simulator: SimulatorProcess, tmp_path: Path) -> Shell:
+    """A shell with nothing but the broker's address and key. Its home and temp folders are its own."""
+    return glass_at(simulator, tmp_path)
+
+
+def glass_at(simulator: SimulatorProcess, tmp_path: Path) -> Shell:
+    folders = {name: tmp_path / name for name in ("here", "home", "temp")}
+    for folder in folders.values():
+        folder.mkdir()
+    environment = {**bare(simulator), "HOME": str(folders["home"]), "TMPDIR": str(folders["temp"])}
+    return Shell(environment, folders["here"])
+
+
+def journals(shell: Shell) -> list[Path]:
+    """Return the journals that were written, wherever they are."""
+    return sorted(path for path in shell.folder.parent.rglob("*.jsonl"))
+
+
+def lines_of(journal: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a journal, also of one that is being written."""
+    text = journal.read_text()
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
