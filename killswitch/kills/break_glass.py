@@ -28,7 +28,7 @@ from .record import Note
 class EndlessHold(Hold):
     """A hold that nobody can take over: nobody else knows of the kill."""
 
-    def check(self) -> None:
+    def check(self, sweep_id: int) -> None:
         pass
 
 
@@ -73,7 +73,8 @@ class JournalRegister:
 
     async def commit(self, note: Note) -> None:
         sweeps = {self.ledger.accounts[note.sweep_id]: note.sweep} if note.sweep else {}
-        await self.keep(Lines(entries=list(note.entries), orders=list(note.orders), sweeps=sweeps))
+        told = [*note.entries, *note.verdicts]
+        await self.keep(Lines(entries=told, orders=list(note.orders), sweeps=sweeps))
         kill = self.ledger.kill
         if note.settles and kill.is_held and (state := self.ledger.state_now()) != kill.state:
             await self.keep(Lines(kill={"state": state}))

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
+from killswitch import database_clock
 from killswitch.audit.operations import Draft, append
-from killswitch.database_clock import lease
 
 from . import clock
 from .ends import settle
@@ -172,10 +172,16 @@ def write(notes: Sequence[Note]) -> list[bool]:
         _write_orders(kept_notes)
         for note in kept_notes:
             if note.sweep:
-                Sweep.objects.filter(id=note.sweep_id, lease_token=note.token).update(**note.sweep)
+                mine = Sweep.objects.filter(id=note.sweep_id, lease_token=note.token)
+                mine.update(**_by_the_shared_clock(note.sweep))
         for kill_id in sorted({note.settles for note in kept_notes if note.settles}):
             settle(kill_id)
     return keeps
+
+
+def _by_the_shared_clock(sweep: dict[str, Any]) -> dict[str, Any]:
+    """Whether a list is old is asked by the database's clock."""
+    return {**sweep, "listed_at": database_clock.now()} if "listed_at" in sweep else sweep
 
 
 def _told(note: Note, is_kept: bool) -> Sequence[Draft]:
@@ -194,7 +200,7 @@ def renew(token: uuid.UUID) -> list[int]:
     """Lengthen every lease of one worker's claim. Return the sweeps that it still has."""
     held = Sweep.objects.filter(lease_token=token, ended_at=None)
     with transaction.atomic():
-        held.update(lease_until=lease(LEASE))
+        held.update(lease_until=database_clock.lease(LEASE))
         return list(held.values_list("id", flat=True))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.utils import timezone
 
-from killswitch import database_clock
 from killswitch.broker import ClearStreet, Listing, Order
 
 from . import clock
@@ -219,7 +218,7 @@ class SweepRun:
         }
         case.throttled = ""
         if open_orders is not None:
-            sweep |= {"open_orders": open_orders, "listed_at": database_clock.now()}
+            sweep |= {"open_orders": open_orders, "listed_at": now}
         await self._note(state, sweep)
         # What the broker asks for is not held against the sweep.
         await case.hold.sleep(max(asked, pause))
