@@ -107,13 +107,15 @@ class SweepRun:
         left = self._looking.left(listing)
         self._leave_latched(left)
         has_moved, sends_first = case.orders.have_changed, any(map(self._canceling.is_untried, left))
+        # Before the cancels of this pass: the last attempt, too, is given the time that it takes.
+        is_hopeless = listing.whole and bool(left) and all(map(self._canceling.has_given_up, left))
         has_moved |= await self._canceling.cancel_what_is_left(listing, left)
         await self._ask_on(listing)
         is_quiet = listing.whole and not left and not case.orders.pending()
         self._quiet = self._quiet + 1 if is_quiet else 0
         self._note_progress(listing, left, has_moved or case.orders.have_changed)
         self._notice_release()
-        state = self._state_now(listing, left)
+        state = State.NOT_FLAT if is_hopeless else self._state_now(listing, left)
         if await self._ends(state, listing, left, sends_first):
             return True
         await self._note_and_wait(state, has_moved or is_quiet, len(left) if listing.whole else None)
@@ -194,8 +196,6 @@ class SweepRun:
             return State.LATCHED if self._is_latched else State.FLAT
         if self._quiet:
             return State(self._state) if self._is_latched else State.RUNNING
-        if listing.whole and left and all(self._canceling.has_given_up(order) for order in left):
-            return State.NOT_FLAT
         if case.patience.is_over:
             # An order that is not listed and could not be looked up is not known to be open either.
             return State.NOT_FLAT if listing.whole and left else State.UNKNOWN
