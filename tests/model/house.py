@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Now
 from django.utils import timezone
 
 import killswitch.broker
@@ -40,8 +41,6 @@ READ_CLOCKS = (
     "killswitch.simulator.population",
     "killswitch.simulator.wire",
 )
-# A process that is told to end is killed after so long, as a supervisor does.
-MERCY_SECONDS = 10.0
 
 
 class _Clock:
@@ -70,21 +69,35 @@ class _Clock:
 
 
 class Worker(Process):
-    """One process of the product, on the loop that all share: its own client, and its own state of `carry_out`."""
+    """One process of the product, on the loop that all share: its own client, and its own state of `carry_out`.
 
-    def __init__(self, house: "House", name: str) -> None:
+    `skew` is how far its machine's clock is ahead.
+    """
+
+    def __init__(self, house: "House", name: str, skew: timedelta) -> None:
         super().__init__(house.loop, name, house.after_write)
+        self.skew = skew
         self.client = ClearStreet(api_key=KEY, base_url="http://street", transport=Wire(house.street))
-        self.carry_out = _own_copy("killswitch.kills.carry_out")
-        self.carry_out.ring = house.rung.append  # type: ignore[attr-defined]
+        self.carry_out: Any = _own_copy("killswitch.kills.carry_out")
         self.is_ending = False
+        self._rung = house.rung
 
     def terminate(self) -> None:
         """Ask it to end, as SIGTERM does."""
         if not self.is_ending:
             self.is_ending = True
             self.call(self.carry_out.stop_all)
-            Context().run(self.loop.call_later, MERCY_SECONDS, self.die)
+            Context().run(self.loop.call_later, self.carry_out.HAND_OVER_SECONDS, self.leave)
+
+    @property
+    def has_given_back(self) -> bool:
+        return self.is_ending and not self.carry_out._under_way
+
+    def leave(self) -> None:
+        """End, and ring for what was given back."""
+        if not self.is_dead and not self.is_frozen:
+            self._rung += self.carry_out._to_ring_for
+        self.die()
 
 
 def _own_copy(name: str) -> ModuleType:
@@ -102,11 +115,12 @@ class House:
     def __init__(self) -> None:
         self.loop = VirtualLoop()
         self.clock = _Clock(self.loop)
-        self.judge = Judge()
+        self.judge = Judge(self.clock.now)
         self.random = random.Random(0)
         self.workers: dict[str, Worker] = {}
         self.everybody: list[Worker] = []
         self.rung: list[uuid.UUID] = []
+        self.skews: dict[str, timedelta] = {}
         self._numbers = itertools.count(1)
         self.judge.street = self.street = self.loop.run_until_complete(self._open_street())
 
@@ -117,7 +131,16 @@ class House:
         self.judge.something_was_written(process)
 
     def now(self) -> datetime:
-        return self.clock.now()
+        """Return the time as the clock of whoever asks has it."""
+        process = PROCESS.get()
+        return self.clock.now() + (process.skew if isinstance(process, Worker) else timedelta())
+
+    def sql_now(self, _expression: Any, *_: Any, **__: Any) -> tuple[str, list[str]]:
+        """Return the database's time, which is the true one.
+
+        SQLite compares times as texts, so that 10 s is before 10.000 s: this one always has a fraction.
+        """
+        return "%s", [f"{self.clock.now():%Y-%m-%d %H:%M:%S.%f}"[:-3] + "001"]
 
     def new_uuid(self) -> uuid.UUID:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
@@ -134,7 +157,7 @@ class House:
     def worker(self, name: str) -> Worker:
         """Return a worker that takes messages: where the last one of that name is gone, it was restarted."""
         if name not in self.workers or self.workers[name].is_dead or self.workers[name].is_ending:
-            self.workers[name] = Worker(self, f"{name}/{next(self._numbers)}")
+            self.workers[name] = Worker(self, f"{name}/{next(self._numbers)}", self.skews.get(name, timedelta()))
             self.everybody.append(self.workers[name])
         return self.workers[name]
 
@@ -143,17 +166,20 @@ class House:
         worker = self.worker(name)
         if worker.is_frozen:
             return
-        held = self.judge.before_a_claim(self.now())
+        held = self.judge.before_a_claim()
         token = KILL.set(kill_id)
         try:
             worker.call(lambda: worker.carry_out.begin(kill_id, who=name))
         finally:
             KILL.reset(token)
-        self.judge.after_a_claim(worker, held, self.now())
+        self.judge.after_a_claim(worker, held)
         self.judge.something_was_written(worker)
 
     def deliver_what_rang(self) -> None:
         """Let those who are left hear of what was handed over."""
+        for worker in self.everybody:
+            if worker.has_given_back and not worker.is_dead:
+                worker.leave()
         rung = dict.fromkeys(self.rung)
         self.rung.clear()
         for kill_id in rung:
@@ -199,17 +225,21 @@ class House:
         return Kill.objects.filter(ended_at=None).exclude(latched=True, released_at=None, state=State.LATCHED).exists()
 
     def everything_is_well(self) -> None:
-        self.street.faults.all.clear()
+        """Let nothing break any more. What the venue does to cancels may stay as it is: that is not an error."""
+        faults = self.street.faults.all
+        for fault_id in [fault_id for fault_id, fault in faults.items() if fault.do.cancel is None]:
+            del faults[fault_id]
         self.street.is_down = False
         for worker in self.everybody:
             worker.database_fails = 0
-            worker.death = None
+            worker.fate = None
 
     def move_in(self, patch: pytest.MonkeyPatch) -> None:
         """Put the model's clocks, client and bell in place of the real ones."""
         for name in READ_CLOCKS:
             patch.setattr(import_module(name), "time", self.clock)
         patch.setattr(timezone, "now", self.now)
+        patch.setattr(Now, "as_sqlite", lambda expression, *_, **__: self.sql_now(expression))
         patch.setattr(uuid, "uuid4", self.new_uuid)
         patch.setattr(killswitch.broker, "client", lambda: self._working().client)
         # All share the test's connection, which stays open.

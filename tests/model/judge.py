@@ -6,12 +6,12 @@ before; the audit trail only grows. Around them: who may send, what is not sent 
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
-from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.kills.canceling import ATTEMPTS_PER_ORDER
@@ -39,8 +39,9 @@ CHANGES = (
 class Judge:
     """Collects what should never happen. Product code catches much, so nothing is raised where it is found."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
         self.street: Street
+        self._now = now
         self.violations: list[str] = []
         self._holders: dict[uuid.UUID | None, Process] = {}
         self._must_look: set[tuple[Process, uuid.UUID, int]] = set()
@@ -58,24 +59,28 @@ class Judge:
 
     # --- claims
 
-    def before_a_claim(self, now: Any) -> dict[int, uuid.UUID | None]:
-        """Return who holds which sweep."""
-        return dict(Sweep.objects.filter(ended_at=None, lease_until__gte=now).values_list("id", "lease_token"))
+    def before_a_claim(self) -> tuple[dict[int, uuid.UUID | None], set[int]]:
+        """Return who holds which sweep, and which ones somebody has had."""
+        held = Sweep.objects.filter(ended_at=None, lease_until__gte=self._now())
+        had = Sweep.objects.exclude(claimed_at=None)
+        return dict(held.values_list("id", "lease_token")), set(had.values_list("id", flat=True))
 
-    def after_a_claim(self, process: Process, held: dict[int, uuid.UUID | None], now: Any) -> None:
-        for sweep in Sweep.objects.filter(ended_at=None, lease_until__gte=now).select_related("kill"):
+    def after_a_claim(self, process: Process, before: tuple[dict[int, uuid.UUID | None], set[int]]) -> None:
+        held, had = before
+        for sweep in Sweep.objects.filter(ended_at=None, lease_until__gte=self._now()).select_related("kill"):
             if sweep.lease_token == held.get(sweep.id) or sweep.lease_token is None:
                 continue
-            if sweep.id in held:
+            if held.get(sweep.id) is not None:
                 self.accuse(f"{process.name} took {sweep} which another one holds")
-            self._note_claimed(process, sweep, now)
+            self._note_claimed(process, sweep, is_new=sweep.id not in had)
         # One that has only the question which accounts there are holds no sweep yet.
-        for token in Kill.objects.filter(ended_at=None, lease_until__gte=now).values_list("lease_token", flat=True):
+        open_questions = Kill.objects.filter(ended_at=None, lease_until__gte=self._now())
+        for token in open_questions.values_list("lease_token", flat=True):
             self._holders.setdefault(token, process)
 
-    def _note_claimed(self, process: Process, sweep: Sweep, now: Any) -> None:
+    def _note_claimed(self, process: Process, sweep: Sweep, *, is_new: bool) -> None:
         self._holders[sweep.lease_token] = process
-        if sweep.claimed_at != now:
+        if not is_new:
             self._must_look.add((process, sweep.kill_id, sweep.account_id))
         elif sweep.kill.filter.is_for_the_broker and not sweep.kill.dry_run and not process.is_dead:
             self._first_due[sweep.kill_id, sweep.account_id] = (process, self.street.loop.time())
@@ -111,7 +116,7 @@ class Judge:
             self.accuse(f"{what}: its sweep is not running")
         elif holder is not None and holder is not request.process:
             self.accuse(f"{what}: {holder.name} holds the sweep")
-        elif sweep.lease_until is None or sweep.lease_until < timezone.now():
+        elif sweep.lease_until is None or sweep.lease_until < self._now():
             self.accuse(f"{what}: its lease ran out")
         if (request.process, kill_id, request.account_id) in self._must_look:
             self.accuse(f"{what}: sent blind after a take-over")
@@ -195,16 +200,27 @@ class Judge:
             self.accuse(f"{sweep} ended as {sweep.state} with orders without an outcome")
         if sweep.break_offs:
             self.accuse(f"{sweep} was broken off: {sweep.error}")
+        self._judge_successors(sweep, process)
         if sweep.kill.is_held:
             self.accuse(f"{sweep} ended though its kill is latched")
         if sweep.state == State.FLAT:
-            if set(outcomes) - GONE:
+            # What a dry run would have canceled may have ended before somebody took it over.
+            if set(outcomes) - (GONE | {"would_cancel"} if sweep.kill.dry_run else GONE):
                 self.accuse(f"{sweep} is called flat with {dict(outcomes)}")
             self._judge_quiet(sweep, process, 1 if sweep.kill.dry_run else QUIET_LISTS)
         elif sweep.state == State.NOT_FLAT:
             self._judge_not_flat(sweep, process)
         elif sweep.state != State.UNKNOWN:
             self.accuse(f"{sweep} ended as {sweep.state}")
+
+    def _judge_successors(self, sweep: Sweep, process: Process | None) -> None:
+        """What a replaced order lives on as is taken up where it was listed."""
+        touched = set(sweep.orders.values_list("order_id", flat=True))
+        for listed in self._lists(sweep, process)[-1:]:
+            for order_id in sweep.orders.filter(outcome=Outcome.REPLACED).values_list("order_id", flat=True):
+                successor = self.street.successors.get(order_id)
+                if listed.whole and successor in listed.orders and successor not in touched:
+                    self.accuse(f"{sweep} ended without taking up {successor}, which replaced {order_id}")
 
     def _judge_latch(self, sweep: Sweep, process: Process | None) -> None:
         if not sweep.kill.latched:
@@ -331,8 +347,14 @@ class Judge:
         for kill in Kill.objects.filter(dry_run=True):
             for entry in Entry.objects.filter(kill_id=kill.id):
                 assert entry.sentence.startswith("DRY RUN: ") and entry.data["dry_run"], entry
-        for kill in Kill.objects.filter(latched=True):
-            assert Entry.objects.filter(kill_id=kill.id, kind=Kind.KILL_RELEASED).count() == 1
+        for kill in Kill.objects.all():
+            told = Counter(Entry.objects.filter(kill_id=kill.id).values_list("kind", "account_id", "outcome"))
+            assert sum(told[key] for key in told if key[0] == Kind.KILL_ENGAGED) == 1
+            assert sum(told[key] for key in told if key[0] == Kind.KILL_RELEASED) == int(kill.latched)
+            assert [key[2] for key in told.elements() if key[0] == Kind.KILL_ENDED] == [kill.state]
+            for sweep in kill.sweeps.all():
+                ends = [key[2] for key in told.elements() if key[:2] == (Kind.SWEEP_ENDED, sweep.account_id)]
+                assert ends == [sweep.state], f"{sweep} ended as {sweep.state} and is told to have ended as {ends}"
 
     def _announced(self) -> "QuerySet[Entry]":
         return Entry.objects.filter(kind=Kind.ATTEMPT_ANNOUNCED)

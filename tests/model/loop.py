@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import OperationalError, connection
 
@@ -63,9 +63,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+        context = copy_context() if context is None else context
         return super().call_soon(_mortal(callback, context), *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+        context = copy_context() if context is None else context
         return super().call_at(when, _mortal(callback, context), *args, context=context)
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
@@ -81,9 +83,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.run_until_complete(asyncio.sleep(seconds))
 
 
-def _mortal(callback: Any, context: Context | None) -> Any:
-    process = PROCESS.get() if context is None else context.get(PROCESS)
-    return callback if process is None else partial(process.step, callback)
+def _mortal(callback: Any, context: Context) -> Any:
+    process = context.get(PROCESS)
+    return callback if process is None else partial(process.step, callback, context)
 
 
 def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
@@ -94,12 +96,20 @@ def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context
     return task
 
 
+class Fate(NamedTuple):
+    """Where something happens to a process; it dies, unless it is frozen for some seconds."""
+
+    point: str
+    number: int
+    frozen_for: float = 0.0
+
+
 class Process:
     """Something that can die. `after_write` is called whenever it has committed something.
 
-    `death` counts down to where it dies: at a "step" (any await), a request "sent" that never arrives, a request that
-    has "acted" whose answer nobody hears, before a "write", at a "statement" in the middle of one, or when it is
-    "written".
+    `fate` counts down to where something happens to it: at a "step" (any await), a request "sent" that never arrives, a
+    request that has "acted" whose answer nobody hears, before a "write", at a "statement" in the middle of one, or when
+    it is "written". It dies there, or is frozen for so many seconds.
     """
 
     POINTS = ("step", "sent", "acted", "write", "statement", "written")
@@ -108,7 +118,7 @@ class Process:
         self.loop = loop
         self.name = name
         self.is_dead = False
-        self.death: tuple[str, int] | None = None
+        self.fate: Fate | None = None
         self.database_fails = 0
         self.frozen_at = -1.0  # when it was frozen last
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -133,25 +143,34 @@ class Process:
             return None if self.passes("written") else value
         return None
 
-    def step(self, callback: Any, *args: Any) -> None:
-        if self._frozen_until is not None:
-            self._backlog.append(partial(callback, *args))
-        elif not self.is_dead and not self.passes("step"):
+    def step(self, callback: Any, context: Context, *args: Any) -> None:
+        if not self.is_frozen and self.passes("step"):
+            return
+        if self.is_frozen:
+            self._backlog.append(partial(self.loop.call_soon, callback, *args, context=context))
+        else:
             callback(*args)
 
     # --- dying
 
     def passes(self, point: str) -> bool:
-        """Note that a point of death is passed, and say whether the process is dead now."""
-        if self.death is not None and self.death[0] == point and not self.is_dead:
-            self.death = (point, self.death[1] - 1)
-            if self.death[1] < 0:
-                self.die()
+        """Note that a point of its fate is passed, and say whether the process is dead now."""
+        if self.fate is not None and self.fate.point == point and not self.is_dead:
+            self.fate = self.fate._replace(number=self.fate.number - 1)
+            if self.fate.number < 0:
+                self._meet_fate(self.fate.frozen_for)
         return self.is_dead
+
+    def _meet_fate(self, frozen_for: float) -> None:
+        self.fate = None
+        if frozen_for:
+            self.freeze(frozen_for)
+        else:
+            self.die()
 
     def die(self) -> None:
         self.is_dead = True
-        self.death = None
+        self.fate = None
         # A task that nobody refers to would be closed by the garbage collector, and closing runs its `finally`.
         self._remains = list(self.tasks)
 
@@ -177,8 +196,8 @@ class Process:
     def _thaw(self) -> None:
         self._frozen_until = None
         backlog, self._backlog = self._backlog, []
-        for callback in backlog:
-            self.step(callback)
+        for take_up in backlog:
+            take_up()
 
     # --- its database
 

@@ -144,7 +144,7 @@ class Street(Broker):
             raise httpx.RemoteProtocolError("the connection was closed")
         answer = spoil(answer, do)
         self._deliver(asked, answer, is_spoiled=do.body is not None)
-        headers = {"Date": formatdate(timezone.now().timestamp(), usegmt=True), **answer.headers}
+        headers = {"Date": formatdate(self.outside(timezone.now).timestamp(), usegmt=True), **answer.headers}
         return httpx.Response(answer.status, headers=headers, content=answer.body, request=request)
 
     def _leave(self, request: httpx.Request) -> Request:

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -27,10 +28,9 @@ from killswitch.simulator.life import can_fill
 from killswitch.simulator.shapes import Order
 
 from .house import ACCOUNTS, WORKERS, House
-from .loop import Process
+from .loop import Fate, Process
 
 Values = dict[str, list[str]]
-Death = tuple[str, int]
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
 STEPS = 40
 MOST_KILLS = 4
@@ -41,22 +41,23 @@ DESK2 = Actor(id=2, name="desk2", source="model")
 
 
 class How(NamedTuple):
-    """How a kill is pressed: latched or a dry run, at which worker it rings, and where that one dies."""
+    """How a kill is pressed: latched or a dry run, at which worker it rings, and what happens to that one."""
 
     mode: Values
     rings_at: str | None
-    dies: Death | None
+    fate: Fate | None
 
 
 ACCOUNT = st.integers(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + ACCOUNTS - 1)
 WORKER = st.sampled_from(WORKERS)
 MODE = st.sampled_from([{}, {}, {"latched": ["on"]}, {"latched": ["on"]}, {"dry_run": ["on"]}])
 RINGS_AT = st.sampled_from([WORKERS[0], WORKERS[0], WORKERS[1], None])
-# Where a worker dies: half of them do not.
-DIES = st.none() | st.tuples(st.sampled_from(Process.POINTS), st.integers(0, 12)).map(
-    lambda death: (death[0], death[1] * 4 if death[0] == "step" else death[1])
+# Where a worker dies or is frozen for longer than a lease lasts: half of them live on.
+POINT = st.sampled_from([*Process.POINTS, "statement", "written"])
+FATE = st.none() | st.builds(
+    Fate, point=POINT, number=st.integers(0, 4) | st.integers(0, 40), frozen_for=st.sampled_from([0.0, 0.0, 11.0])
 )
-HOW = st.builds(How, mode=MODE, rings_at=RINGS_AT, dies=DIES)
+HOW = st.builds(How, mode=MODE, rings_at=RINGS_AT, fate=FATE)
 PICK = st.integers(0, 30)
 SECONDS = st.sampled_from([0.01, 0.3, 3.0, 11.0])
 # A request takes 5 ms, a write 2 ms, a cancel 60 ms.
@@ -81,7 +82,7 @@ WANTED = st.sampled_from(
         {"side": ["SELL"]},
         {"instruments": ["TSLA"]},
         {"client_order_id_prefix": ["rogue"]},
-        {"status": ["NEW", "PENDING_CANCEL"]},
+        {"status": ["NEW"]},
     ]
 )
 # What the broker can do to a request, as the simulator's faults say it.
@@ -96,6 +97,7 @@ ANSWERS = [
     {"status": 503, "act": True, "retry_after": 2},
     {"status": 429},
     {"status": 429, "retry_after": 1},
+    {"status": 429, "retry_after": 5},
     {"status": 429, "retry_after": 3600},
     {"status": 401},
     {"status": 404},
@@ -162,6 +164,7 @@ class Desk(RuleBasedStateMachine):
         wanted=WANTED,
         how=HOW,
         watchdog_lives=st.booleans(),
+        hours_ahead=st.sampled_from([0, 0, 1, -1]),
     )
     def open_the_book(
         self,
@@ -170,7 +173,9 @@ class Desk(RuleBasedStateMachine):
         wanted: Values,
         how: How,
         watchdog_lives: bool,
+        hours_ahead: int,
     ) -> None:
+        self.house.skews[WORKERS[1]] = timedelta(hours=hours_ahead)
         for account_id, kind in kinds:
             self.add_order(account_id, kind)
         for fault in faults:
@@ -208,11 +213,10 @@ class Desk(RuleBasedStateMachine):
         self.engage({"all_accounts": ["on"], **wanted}, sorted(known), how)
 
     @precondition(lambda self: len(self.kills) < MOST_KILLS)
-    @step(picks=st.lists(PICK, min_size=1, max_size=2), how=HOW)
+    @step(picks=st.lists(PICK, min_size=1, max_size=3), how=HOW)
     def press_for_single_orders(self, picks: list[int], how: How) -> None:
         order = self.any_order(picks[0])
-        same = [each.id for each in self.street.book.account(order.account_id).orders]
-        ids = [order.id, *(same[pick % len(same)] for pick in picks[1:])]
+        ids = [order.id, *(self.any_order(pick).id for pick in picks[1:])]
         self.engage({"account": [str(order.account_id)], "order_id": ids}, [], how)
 
     def engage(self, values: Values, known: list[int], how: How) -> None:
@@ -220,8 +224,8 @@ class Desk(RuleBasedStateMachine):
         self.kills.append(self.house.press(values, known, DESK).id)
         self.pressed.append((values, known))
         if how.rings_at is not None:
-            if how.dies is not None:
-                self.house.worker(how.rings_at).death = how.dies
+            if how.fate is not None:
+                self.house.worker(how.rings_at).fate = how.fate
             self.house.deliver(self.kills[-1], how.rings_at)
 
     @step(pick=PICK)
@@ -266,9 +270,9 @@ class Desk(RuleBasedStateMachine):
         """Tell a worker to end; the next message starts another."""
         self.house.worker(worker).terminate()
 
-    @step(worker=WORKER, dies=DIES)
-    def crash_soon(self, worker: str, dies: Death | None) -> None:
-        self.house.worker(worker).death = dies
+    @step(worker=WORKER, fate=FATE)
+    def something_will_happen(self, worker: str, fate: Fate | None) -> None:
+        self.house.worker(worker).fate = fate
 
     @step(worker=WORKER, seconds=SECONDS)
     def freeze(self, worker: str, seconds: float) -> None:
@@ -290,23 +294,19 @@ class Desk(RuleBasedStateMachine):
 
     @step(pick=PICK, in_part=st.booleans())
     def fill(self, pick: int, in_part: bool) -> None:
-        opened = [order for order in self.street.open_orders() if can_fill(order)]
-        if opened:
-            order = opened[pick % len(opened)]
+        for order in filter(can_fill, self.exposed(pick)):
             part = "1" if in_part and order.leaves_quantity != "1" else None
             self.street.outside(self.street.life.fill, order, part)
 
     @step(pick=PICK, answers_for_both=st.booleans())
     def replace(self, pick: int, answers_for_both: bool) -> None:
-        opened = self.street.open_orders()
-        if opened:
-            self.street.replace(opened[pick % len(opened)], answers_for_both=answers_for_both)
+        for order in self.exposed(pick):
+            self.street.replace(order, answers_for_both=answers_for_both)
 
     @step(pick=PICK, status=st.sampled_from(["REJECTED", "EXPIRED"]))
     def end_otherwise(self, pick: int, status: str) -> None:
-        opened = self.street.open_orders()
-        if opened:
-            self.street.end(opened[pick % len(opened)], status)
+        for order in self.exposed(pick):
+            self.street.end(order, status)
 
     @step(fault=FAULT)
     def fault(self, fault: dict[str, Any]) -> None:
@@ -324,6 +324,13 @@ class Desk(RuleBasedStateMachine):
     def the_broker_is_well(self) -> None:
         self.street.faults.all.clear()
         self.street.is_down = False
+
+    def exposed(self, pick: int) -> list[Order]:
+        """Return one open order, or none: of those that a kill is after, as long as there are some."""
+        touched = set(KilledOrder.objects.filter(sweep__ended_at=None).values_list("order_id", flat=True))
+        opened = self.street.open_orders()
+        found = [order for order in opened if order.id in touched] or opened
+        return found[pick % len(found) :][:1] if found else []
 
     def any_order(self, pick: int) -> Order:
         orders = list(self.street.book.orders.values())
