@@ -36,6 +36,7 @@ class Evidence:
     ends: list[Row] = field(default_factory=list)  # of attempts
     accepted: list[Row] = field(default_factory=list)  # orders that a mass cancel reached
     told: list[Row] = field(default_factory=list)  # outcomes of orders
+    sweep_ends: dict[tuple[str, int], list[str]] = field(default_factory=dict)  # states, by kill and account
     mentioned: dict[str, int] = field(default_factory=dict)  # the broker's request ids, with the first entry's number
     kinds: Counter[str] = field(default_factory=Counter)
     kinds_by_kill: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -110,6 +111,8 @@ def _sort_in(found: Evidence, entry: Row) -> None:
     found.kinds_by_kill[entry["kill_id"], kind] += 1
     if entry["request_id"]:
         found.mentioned.setdefault(entry["request_id"], entry["id"])
+    if kind == "sweep.ended":
+        found.sweep_ends.setdefault((entry["kill_id"], entry["account_id"]), []).append(entry["outcome"])
     drawer = {
         "attempt.announced": found.announced,
         "attempt.answered": found.ends,

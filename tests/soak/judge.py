@@ -27,9 +27,9 @@ OPEN_STILL = {"still_open", "stuck"}
 ENDED = {"FILLED", "CANCELED", "REJECTED", "EXPIRED", "REPLACED"}
 ENDED_FOR_THE_DAY = {"DONE_FOR_DAY", "CALCULATED"}
 COMES_BACK = {"GOOD_TILL_CANCEL", "GOOD_TILL_DATE"}
-# Between the list that a sweep goes by and its end lies a commit, and its process may be frozen there for as long as
-# its lease holds.
-SLACK = timedelta(seconds=12)
+# Between the list that a sweep goes by and its end lies a commit. Its process may be frozen there, and then wait for
+# the database that another one keeps locked while it is frozen itself.
+SLACK = timedelta(seconds=30)
 # The parameters of a mass cancel, by the names that the filter has for them.
 PARAMETERS = {
     "side": "side",
@@ -175,6 +175,23 @@ def orders_without_an_outcome(case: Case) -> Iterator[str]:
             yield f"order {row['order_id']} of {_where(case, row)} has no outcome"
 
 
+def orders_given_up_untried(case: Case) -> Iterator[str]:
+    """What a kill leaves open it has tried to cancel: by name, or by a mass cancel after the order was there."""
+    named = {(entry["kill_id"], entry["order_id"]) for entry in case.evidence.announced}
+    mass: dict[tuple[str, int], datetime] = {}
+    for entry in case.evidence.announced:
+        if entry["data"]["call"] == "cancel_all_open_orders":
+            mass[entry["kill_id"], entry["account_id"]] = entry["at"]  # the last one
+    for row in case.evidence.orders:
+        sweep, order = case.sweeps[row["sweep_id"]], case.evidence.book.get(row["order_id"])
+        if row["outcome"] != "still_open" or order is None or case.kills[sweep["kill_id"]]["dry_run"]:
+            continue
+        last = mass.get((sweep["kill_id"], sweep["account_id"]))
+        is_tried = (sweep["kill_id"], row["order_id"]) in named or (last and _time(order["created_at"]) < last)
+        if not is_tried:
+            yield f"order {row['order_id']} of {_where(case, row)} is still open, and no cancel of it was ever sent"
+
+
 # --- zero invented
 
 
@@ -281,6 +298,16 @@ def cancels_that_the_broker_never_accepted(case: Case) -> Iterator[str]:
             yield f"entry {entry['id']} says that the cancel of order {entry['order_id']} was accepted, and it was not"
 
 
+def ends_told_twice(case: Case) -> Iterator[str]:
+    """One end of an account in the trail for each sweep: who has lost it must not tell another."""
+    told = case.evidence.sweep_ends
+    for sweep in case.sweeps.values():
+        states = told.get((sweep["kill_id"], sweep["account_id"]), [])
+        if states != [sweep["state"]]:
+            where = f"account {sweep['account_id']} of kill {sweep['kill_id']}"
+            yield f"{where} is {sweep['state']}, and the trail says {', '.join(states) or 'nothing'}"
+
+
 def outcomes_told_otherwise(case: Case) -> Iterator[str]:
     """The last entry about an order's end says what its row says."""
     last = {(told["kill_id"], told["account_id"], told["order_id"]): told["outcome"] for told in case.evidence.told}
@@ -349,6 +376,7 @@ LOST: tuple[Check, ...] = (
     orders_left_out,
     touched_orders_without_an_outcome,
     orders_without_an_outcome,
+    orders_given_up_untried,
 )
 INVENTED: tuple[Check, ...] = (
     kills_that_nobody_pressed,
@@ -361,6 +389,7 @@ INVENTED: tuple[Check, ...] = (
     request_ids_that_the_broker_never_gave,
     answers_that_the_broker_never_gave,
     cancels_that_the_broker_never_accepted,
+    ends_told_twice,
     outcomes_told_otherwise,
 )
 UNANNOUNCED: tuple[Check, ...] = (

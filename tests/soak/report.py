@@ -1,7 +1,7 @@
 """The figures of a soak, as a table for people and as JSON for programs."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,6 @@ Figures = dict[str, Any]
 def figures(evidence: Evidence) -> Figures:
     """Count what both sides have on record."""
     flat = [kill for kill in evidence.kills if kill["state"] == "flat" and not kill["latched"]]
-    first = {}
-    for sweep in evidence.sweeps:
-        at = sweep["first_attempt_at"]
-        if at is not None:
-            first[sweep["kill_id"]] = min(at, first.get(sweep["kill_id"], at))
-    engaged = {kill["id"]: kill["engaged_at"] for kill in evidence.kills}
     return {
         "decisions": {
             "pressed": len(evidence.presses),
@@ -47,7 +41,7 @@ def figures(evidence: Evidence) -> Figures:
         "entries": {"all": sum(evidence.kinds.values()), **dict(sorted(evidence.kinds.items()))},
         "seconds": {
             "answer to a press": spread(second for press in evidence.presses for second in press.seconds),
-            "press to first DELETE": spread(_seconds(engaged[kill_id], at) for kill_id, at in first.items()),
+            "press to first cancel": spread(_first_cancels(evidence)),
             "press to flat": spread(_seconds(kill["engaged_at"], kill["ended_at"]) for kill in flat),
         },
     }
@@ -61,6 +55,17 @@ def spread(values: Iterable[float]) -> dict[str, float]:
     last = len(ordered) - 1
     places = {"median": last // 2, "p95": round(last * 0.95), "max": last}
     return {name: round(ordered[place], 3) for name, place in places.items()}
+
+
+def _first_cancels(evidence: Evidence) -> Iterator[float]:
+    """Say how long the first announcement took of kills that need no list for it."""
+    listed_first = {press.key for press in evidence.presses if press.prefix or press.dry_run}
+    first: dict[str, datetime] = {}
+    for entry in evidence.announced:
+        first.setdefault(entry["kill_id"], entry["at"])
+    for kill in evidence.kills:
+        if kill["idempotency_key"] not in listed_first and kill["id"] in first:
+            yield _seconds(kill["engaged_at"], first[kill["id"]])
 
 
 def _seconds(since: datetime, until: datetime) -> float:

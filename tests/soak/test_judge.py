@@ -66,7 +66,7 @@ def all_is_well() -> Evidence:
     mass = {"call": "cancel_all_open_orders", "filter": wanted}
     single = {"call": "cancel_open_order", "filter": wanted}
     kill = {"id": KILL, "idempotency_key": "key-1", "state": "flat", "scope": "all SELL orders", "dry_run": False}
-    sweep = {"id": 1, "kill_id": KILL, "account_id": ACCOUNT, "state": "flat", "flat_at": at(30), "ended_at": at(30)}
+    sweep = {"id": 1, "kill_id": KILL, "account_id": ACCOUNT, "state": "flat", "flat_at": at(60), "ended_at": at(60)}
     answered = {"http_status": 200, "kind": "attempt.answered", "seconds": 1.2}
     return Evidence(
         presses=[press],
@@ -77,7 +77,7 @@ def all_is_well() -> Evidence:
         ],
         request_ids={"request-1", "request-2", "request-3"},
         book={"a": order("a"), "b": order("b"), "c": order("c", side="BUY", status="NEW")},
-        kills=[{**kill, "engaged_at": at(0), "ended_at": at(30)}],
+        kills=[{**kill, "engaged_at": at(0), "ended_at": at(60)}],
         sweeps=[sweep],
         orders=[row("a"), row("b")],
         announced=[
@@ -93,6 +93,7 @@ def all_is_well() -> Evidence:
             entry(7, "order.ended", 3, order_id="a", outcome="canceled", request_id="request-3"),
             entry(8, "order.ended", 3, order_id="b", outcome="canceled"),
         ],
+        sweep_ends={(KILL, ACCOUNT): ["flat"]},
         mentioned={"request-1": 3, "request-2": 6, "request-3": 7},
         kinds_by_kill=Counter({(KILL, "kill.engaged"): 1, (KILL, "kill.ended"): 1}),
     )
@@ -126,6 +127,10 @@ BREAKS: dict[str, Break] = {
     "orders_left_out": lambda e: e.presses[0].order_ids.extend(["a", "b", "d"]),
     "touched_orders_without_an_outcome": lambda e: e.deletes[0]["orders_matched"].append("d"),
     "orders_without_an_outcome": lambda e: e.orders[0].update(outcome="pending"),
+    "orders_given_up_untried": lambda e: (
+        e.orders.append(row("d", "still_open")),
+        e.book.update({"d": order("d", status="NEW", created_at=at(5).isoformat())}),
+    ),
     # invented
     "kills_that_nobody_pressed": lambda e: e.presses.clear(),
     "accounts_that_nobody_named": lambda e: e.sweeps.append({**e.sweeps[0], "id": 2, "account_id": OTHER}),
@@ -140,6 +145,7 @@ BREAKS: dict[str, Break] = {
     "request_ids_that_the_broker_never_gave": lambda e: e.mentioned.update({"request-9": 9}),
     "answers_that_the_broker_never_gave": lambda e: e.deletes[1].update(status=500),
     "cancels_that_the_broker_never_accepted": lambda e: e.accepted[0].update(order_id="c"),
+    "ends_told_twice": lambda e: e.sweep_ends[KILL, ACCOUNT].append("not_flat"),
     "outcomes_told_otherwise": lambda e: e.told[0].update(outcome="filled"),
     # unannounced
     "deletes_that_nobody_announced": lambda e: e.announced.pop(),
@@ -191,5 +197,5 @@ def test_takes_a_late_answer_after_a_take_over() -> None:
 
 def test_does_not_blame_a_kill_for_what_arrived_after_it() -> None:
     evidence = all_is_well()
-    evidence.book["c"].update(side="SELL", created_at=at(29).isoformat())
+    evidence.book["c"].update(side="SELL", created_at=at(31).isoformat())
     assert found_in(evidence) == {}
