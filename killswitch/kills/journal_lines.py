@@ -24,7 +24,7 @@ from .models import Kill, KilledOrder, Outcome, State, Sweep
 
 FORMAT = "killswitch break-glass journal"
 VERSION = 1
-OF_THE_DATABASE = {"id", "kill", "sweep", "lease_token", "lease_until"}
+OF_THE_DATABASE = {"id", "kill", "sweep", "lease_token", "lease_until", "committed_at"}
 KILL_FIELDS = [f.name for f in Kill._meta.concrete_fields if f.name not in OF_THE_DATABASE]
 SWEEP_FIELDS = [f.name for f in Sweep._meta.concrete_fields if f.name not in OF_THE_DATABASE]
 ORDER_FIELDS = [f.name for f in KilledOrder._meta.concrete_fields if f.name not in OF_THE_DATABASE]

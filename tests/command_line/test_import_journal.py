@@ -153,9 +153,13 @@ class TestWhole:
 
 
 class TestOnce:
-    def test_a_second_time_changes_nothing(self, shell: Shell, glass: Shell) -> None:
-        journal = write_journal(glass)
+    @pytest.mark.parametrize("is_broker_there", [True, False])
+    def test_a_second_time_changes_nothing(self, shell: Shell, glass: Shell, is_broker_there: bool) -> None:
+        if not is_broker_there:  # a kill without any account
+            glass = glass.with_(CLEAR_STREET_BASE_URL="http://127.0.0.1:9", KILL_PATIENCE_SECONDS="1")
+        journal = write_journal(glass, "--all-accounts", status=0 if is_broker_there else 2)
         take(shell, journal)
+        assert Sweep.objects.exists() == is_broker_there
         before = list(Entry.objects.values()), list(KilledOrder.objects.values())
         result = take(shell, journal)
         assert (result.returncode, "Already there" in result.stdout) == (0, True), result
@@ -205,8 +209,7 @@ class TestCutOff:
         assert take(shell, journals(glass)[0]).returncode == 0
         kill = Kill.objects.get()
         assert (kill.state, kill.is_over, kill.is_held, kill.released_by_name) == (State.UNKNOWN, True, False, "")
-        later = timezone.now() + timedelta(days=1)
-        assert overdue(later, unclaimed_before=later) == []
+        assert overdue(grace=timedelta(days=-1)) == []
 
     def test_wherever_it_is_cut_it_can_be_read_and_closed(self, glass: Shell) -> None:
         data = write_journal(glass, "--all-accounts").read_bytes()
