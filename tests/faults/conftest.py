@@ -7,6 +7,7 @@ import pytest
 from celery import Celery
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -113,8 +114,15 @@ def outcomes(kill: Kill) -> dict[str, str]:
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
     """Make calls from as many threads and return what each gave."""
+
+    def make(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        finally:
+            connection.close()
+
     with ThreadPoolExecutor(len(calls)) as threads:
-        return [future.result(60) for future in [threads.submit(call) for call in calls]]
+        return [future.result(60) for future in [threads.submit(make, call) for call in calls]]
 
 
 @pytest.hookimpl(wrapper=True)
