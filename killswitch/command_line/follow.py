@@ -116,9 +116,11 @@ class Follower:
 
     def _tell_end(self) -> int:
         told = orders_of(self._kill.id).filter(Q(outcome__in=words.NOT_GONE) | Q(lost_quantity__isnull=False))
-        sweeps = list(self._kill.sweeps.order_by("account_id"))
-        for line in words.summary(self._kill, sweeps, told):
-            self._screen.say(line)
+        try:
+            for line in words.summary(self._kill, list(self._kill.sweeps.order_by("account_id")), told):
+                self._screen.say(line)
+        except DatabaseError:
+            self._screen.say(f"{State(self._kill.state).label.upper()}; the database does not answer for the rest")
         return exit_status(self._kill.state)
 
     def _interrupted(self) -> int:

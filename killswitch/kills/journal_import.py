@@ -64,7 +64,6 @@ class Journal:
 class Imported:
     kill: Kill
     is_new: bool
-    is_same: bool  # where it was there already: whether from the very same files
 
 
 # --- files
@@ -214,7 +213,7 @@ def take_in(journal: Journal, *, actor: Actor, now: datetime) -> Imported:
         return _already_there(journal, error)
     except (DatabaseError, OverflowError, ValueError) as error:
         raise NotImported(f"the database does not take it: {str(error).splitlines()[0][:200]}") from None
-    return Imported(kill=kill, is_new=True, is_same=True)
+    return Imported(kill=kill, is_new=True)
 
 
 def _write_rows(ledger: Ledger) -> None:
@@ -232,8 +231,9 @@ def _already_there(journal: Journal, error: IntegrityError) -> Imported:
     if kill is None:
         raise NotImported(f"the database does not take it: {error}") from None
     entry = Entry.objects.filter(kind=Kind.JOURNAL_IMPORTED, kill_id=kill.id).first()
-    taken = {part["sha256"] for part in entry.data.get("files", [])} if entry else set()
-    return Imported(kill=kill, is_new=False, is_same={part.sha256 for part in journal.parts} <= taken)
+    if entry is None or journal.count > entry.data["lines"]:
+        raise NotImported(f"kill {kill.id} is there already, from a journal that ends earlier: this one holds more")
+    return Imported(kill=kill, is_new=False)
 
 
 def _imported(journal: Journal, actor: Actor, now: datetime) -> Draft:
@@ -251,6 +251,7 @@ def _imported(journal: Journal, actor: Actor, now: datetime) -> Draft:
         sentence=told,
         data={
             "files": [part.about() for part in journal.parts],
+            "lines": journal.count,
             "broker": journal.broker,
             "finished": journal.is_finished,
         },

@@ -249,6 +249,15 @@ class TestParts:
         assert len(Entry.objects.get(kind=Kind.JOURNAL_IMPORTED).data["files"]) == len(parts)
         check_agreement(simulator)
 
+    def test_what_would_be_left_out_because_a_part_was_taken_before_is_said(
+        self, shell: Shell, parts: list[Path]
+    ) -> None:
+        first = next(path for path in parts if lines_of(path)[1]["n"] == 2)
+        assert take(shell, first).returncode == 0
+        result = take(shell, *parts)
+        assert result.returncode == 3, result
+        assert "is there already, from a journal that ends earlier: this one holds more" in result.stderr
+
     def test_a_part_that_is_missing_is_named(self, shell: Shell, parts: list[Path]) -> None:
         first = next(path for path in parts if lines_of(path)[1]["n"] == 2)
         result = take(shell, *(path for path in parts if path != first))

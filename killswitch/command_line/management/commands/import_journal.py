@@ -56,10 +56,8 @@ class Command(BaseCommand):
         kill = imported.kill
         if imported.is_new:
             told = f"Imported: kill {kill.id}, {State(kill.state).label}: {kill.scope}"
-        elif imported.is_same:
-            told = f"Already there: kill {kill.id}; nothing was changed"
         else:
-            told = f"Already there: kill {kill.id}, from another file; nothing was changed"
+            told = f"Already there: kill {kill.id}; nothing was changed"
         self.stdout.write(told)
 
     def _refuse(self, paths: list[Path], error: NotImported) -> int:
