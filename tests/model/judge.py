@@ -47,6 +47,7 @@ class Judge:
         self._must_look: set[tuple[Process, uuid.UUID, int]] = set()
         self._first_due: dict[tuple[uuid.UUID, int], tuple[Process, float]] = {}
         self._mass_canceled: set[tuple[uuid.UUID | None, uuid.UUID, int]] = set()
+        self._sent: Counter[tuple[Any, ...]] = Counter()
         self._signature: list[Any] = []
         self._states: dict[int, str] = {}
         self._ended_sweeps: set[int] = set()
@@ -130,8 +131,8 @@ class Judge:
             order_id=request.order_id,
             data__call=CALLS[request.call],
         )
-        sent = [one for one in self.street.requests if _key(one) == _key(request)]
-        if announced.count() < len(sent):
+        self._sent[_key(request)] += 1
+        if announced.count() < self._sent[_key(request)]:
             self.accuse(f"{what}: not announced")
         elif not announced.exclude(Exists(_ends_of())).exists():
             self.accuse(f"{what}: what announced it was given up")
