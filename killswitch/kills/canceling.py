@@ -32,6 +32,7 @@ class Canceling:
         self._tried: set[str] = set()
         self._early: list[asyncio.Task[bool]] = []
         self._not_before: dict[str, float] = {}
+        self.answers: dict[str, Order] = {}  # what cancels were answered, since the last list began
 
     # --- what to send
 
@@ -181,6 +182,7 @@ class Canceling:
         now = timezone.now()
         if answer.data.id == order_id:
             case.orders.see(answer.data, now, answer.request_id)
+            self.answers[order_id] = answer.data
         await case.log.note([entries.cancel_accepted(case.subject, answer, attempt_id, now)])
         return True
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -133,11 +134,14 @@ class SweepRun:
     async def _list(self) -> Listing[Order]:
         """List, and begin to cancel what each page shows before the next one is there."""
         self._case.hold.check_stopping()
+        answers = self._canceling.answers = {}
         try:
-            return await self._looking.fetch(self._take_page)
+            listing = await self._looking.fetch(self._take_page)
         finally:
             self._passes += 1
             await self._canceling.finish_first_cancels()
+        # What a cancel was answered is newer than the page that showed its order.
+        return replace(listing, items=[answers.get(order.id, order) for order in listing.items])
 
     def _take_page(self, orders: list[Order]) -> None:
         if self._canceling.waits_for_mass_cancel:
