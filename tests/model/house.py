@@ -32,6 +32,8 @@ from .street import KEY, KILL, Street, Wire
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 ACCOUNTS = 3
+# Between two looks of the watchdog, in seconds: the real one looks twice as often.
+LOOK_EVERY = 1.0
 WORKERS = ("worker-1", "worker-2", "watchdog")
 # Whoever reads a clock through one of these reads the model's.
 READ_CLOCKS = (
@@ -205,14 +207,14 @@ class House:
         end = self.loop.time() + seconds
         while self._has_work() and self.loop.time() < end:
             self.watchdog_looks()
-            self.loop.tick(0.5)
+            self.loop.tick(LOOK_EVERY)
         self.judge.look_at_what_holds()
         for kill in Kill.objects.filter(latched=True, released_at=None):
             self.release(kill.id, another)
         end = self.loop.time() + seconds
         while Kill.objects.filter(ended_at=None).exists() and self.loop.time() < end:
             self.watchdog_looks()
-            self.loop.tick(0.5)
+            self.loop.tick(LOOK_EVERY)
         # Late answers of whoever lost its lease.
         self.loop.tick(8)
 

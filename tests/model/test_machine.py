@@ -22,12 +22,11 @@ from killswitch.audit.models import Entry
 from killswitch.audit.operations import Actor
 from killswitch.kills.models import Kill, KilledOrder
 from killswitch.kills.release import NotReleased, SamePerson
-from killswitch.kills.watchdog import LOOK_EVERY
 from killswitch.simulator.book import FIRST_ACCOUNT_ID
 from killswitch.simulator.life import can_fill
 from killswitch.simulator.shapes import Order
 
-from .house import ACCOUNTS, WORKERS, House
+from .house import ACCOUNTS, LOOK_EVERY, WORKERS, House
 from .loop import Fate, Process
 
 Values = dict[str, list[str]]
@@ -367,7 +366,7 @@ class Desk(RuleBasedStateMachine):
 
 def profile() -> settings:
     return settings(
-        max_examples=EXAMPLES or 100,
+        max_examples=EXAMPLES or 90,
         stateful_step_count=STEPS,
         derandomize=not EXAMPLES,
         database=None,
