@@ -1,5 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves.
 PYTHON ?= python3
+# Most tests wait for a process or a pause: three at a time on two cores.
+WORKERS ?= 3
 BIN := .venv/bin
 
 .PHONY: demo test soak lint types pins clean
@@ -8,7 +10,7 @@ demo: .venv/ready
 	@exec $(BIN)/python -m killswitch.demo
 
 test: .venv/ready-for-tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n $(WORKERS)
 
 # Minutes of chaos, not part of the tests: make soak SOAK="--minutes 1 --accounts 20"
 soak: .venv/ready-for-tests
