@@ -10,7 +10,7 @@ demo: .venv/ready
 	@exec $(BIN)/python -m killswitch.demo
 
 test: .venv/ready-for-tests
-	$(BIN)/pytest -q -n $(WORKERS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 
 # Minutes of chaos, not part of the tests: make soak SOAK="--minutes 1 --accounts 20"
 soak: .venv/ready-for-tests

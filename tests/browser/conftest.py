@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from killswitch.demo.__main__ import answers, free_port
+from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import database_url, end, running_worker, start, wait_for
 
@@ -22,6 +23,14 @@ def find_chromium() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome")
     mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
     return next(filter(None, map(shutil.which, names)), mac if os.path.exists(mac) else None)  # noqa: PTH110
+
+
+def any_port() -> int:
+    """Return a port that is free, and that no demo looks for."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 # Not for the session: Playwright keeps an event loop running in this thread, in which nothing else can run one.
@@ -54,7 +63,7 @@ def web(
     simulator_process: SimulatorProcess, django_db_setup: None, django_db_blocker: Any, redis: Path
 ) -> Iterator[str]:
     """The real web process and a real worker on the tests' database. Return the address."""
-    bind = f"127.0.0.1:{free_port()}"
+    bind = f"127.0.0.1:{any_port()}"
     command = [sys.executable, "-m", "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"]
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
         patch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)

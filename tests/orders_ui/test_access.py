@@ -100,7 +100,9 @@ class TestPages:
     def test_are_not_kept_by_the_browser(self, desk_client: Client) -> None:
         assert desk_client.get("/")["Cache-Control"] == "no-store"
 
-    @pytest.mark.parametrize("address", ["/accounts/99999999999999999999/", "/accounts/0/", f"/kills/{uuid.UUID(int=7)}/"])
+    @pytest.mark.parametrize(
+        "address", ["/accounts/99999999999999999999/", "/accounts/0/", f"/kills/{uuid.UUID(int=7)}/"]
+    )
     def test_are_not_found_where_there_is_nothing(self, address: str, desk_client: Client) -> None:
         assert desk_client.get(address).status_code == 404
 
