@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -34,6 +34,8 @@ NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 ACCOUNTS = 3
 # Between two looks of the watchdog, in seconds: the real one looks twice as often.
 LOOK_EVERY = 1.0
+# What a latched account may take to become quiet, where it can.
+TO_BECOME_QUIET = 30.0
 WORKERS = ("worker-1", "worker-2", "watchdog")
 # Whoever reads a clock through one of these reads the model's.
 READ_CLOCKS = (
@@ -204,17 +206,13 @@ class House:
         What is latched must first hold, and is then released by `another`.
         """
         self.everything_is_well()
-        end = self.loop.time() + seconds
-        while self._has_work() and self.loop.time() < end:
-            self.watchdog_looks()
-            self.loop.tick(LOOK_EVERY)
+        held = Kill.objects.filter(latched=True, released_at=None)
+        self._let_pass(TO_BECOME_QUIET, lambda: held.exclude(state=State.LATCHED).exists())
+        self._let_pass(seconds, lambda: held.filter(state=State.RUNNING).exists())
         self.judge.look_at_what_holds()
-        for kill in Kill.objects.filter(latched=True, released_at=None):
+        for kill in held:
             self.release(kill.id, another)
-        end = self.loop.time() + seconds
-        while Kill.objects.filter(ended_at=None).exists() and self.loop.time() < end:
-            self.watchdog_looks()
-            self.loop.tick(LOOK_EVERY)
+        self._let_pass(seconds, lambda: Kill.objects.filter(ended_at=None).exists())
         # Late answers of whoever lost its lease.
         self.loop.tick(8)
 
@@ -223,8 +221,12 @@ class House:
             worker.bury()
         self.loop.close()
 
-    def _has_work(self) -> bool:
-        return Kill.objects.filter(ended_at=None).exclude(latched=True, released_at=None, state=State.LATCHED).exists()
+    def _let_pass(self, seconds: float, condition: Callable[[], bool]) -> None:
+        """Let time pass while `condition` holds, but not for longer than `seconds`."""
+        end = self.loop.time() + seconds
+        while condition() and self.loop.time() < end:
+            self.watchdog_looks()
+            self.loop.tick(LOOK_EVERY)
 
     def everything_is_well(self) -> None:
         """Let nothing break any more. What the venue does to cancels may stay as it is: that is not an error."""
