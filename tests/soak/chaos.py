@@ -173,13 +173,16 @@ class BrokerChaos(threading.Thread):
                 if len(self._until) < FAULTS_AT_ONCE:
                     self._add()
                 self._carry_out_stuck()
+            self._make_well()
         except BaseException as error:
             self.error = error
 
     def stop(self) -> None:
-        """Let the broker be well again: no faults, no flows, no order that waits for its cancel for ever."""
+        """Add nothing more. Ends by itself when the broker is well again."""
         self._stopping.set()
-        self.join()
+
+    def _make_well(self) -> None:
+        """Leave no faults, no flows, no order that waits for its cancel for ever."""
         for fault_id in list(self._until):
             self._remove(fault_id)
         self._control.flow()

@@ -129,17 +129,16 @@ class Presser(threading.Thread):
             while not self._stopping.wait(self._rng.uniform(*PRESS_EVERY)):
                 self._press_something()
                 self._release_due(time.monotonic())
+            for future in self._under_way:
+                future.result()
+            self._release_due(float("inf"))
+            self._fingers.shutdown()
         except BaseException as error:
             self.error = error
 
     def stop(self) -> None:
-        """Press nothing more, wait until what was pressed is answered, and release what is latched."""
+        """Press nothing more. Ends by itself when what was pressed is answered and what is latched is released."""
         self._stopping.set()
-        self.join()
-        for future in self._under_way:
-            future.result()
-        self._release_due(float("inf"))
-        self._fingers.shutdown()
 
     def press(self, press: Press, *, twice: bool = False) -> list[Future[None]]:
         """Press a button, or press it twice at once."""

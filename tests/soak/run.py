@@ -88,7 +88,9 @@ class Soak:
         """Let everything be well, and wait until every kill has ended."""
         self._presser.stop()
         self._broker.stop()
-        self._check_threads()
+        # Whoever is frozen must be let go while presses are still on their way: it may keep the database locked.
+        while self._presser.is_alive() or self._broker.is_alive():
+            self._tick("the last presses", strikes=False)
         until = time.monotonic() + END_WITHIN
         while not self._processes.is_calm or (_count_running() and time.monotonic() < until):
             self._tick("coming to rest", strikes=False)
@@ -98,8 +100,9 @@ class Soak:
         self._last = Press(DESK[0], kind="the last one")
         presser = Presser(self._people, self._stack.control, self._accounts, random.Random(0), self._say)
         presser.presses = self._presser.presses
-        for future in presser.press(self._last):
-            future.result()
+        (pressed,) = presser.press(self._last)
+        while not pressed.done():
+            self._tick("the last kill", strikes=False)
         until = time.monotonic() + LAST_KILL_WITHIN
         while _count_running() and time.monotonic() < until:
             self._tick("the last kill", strikes=False)
