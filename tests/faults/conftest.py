@@ -25,6 +25,7 @@ from .four import Trail, check_four
 from .person import Person, kill_of
 from .stack import Stack
 
+LONGEST = "test_a_hundred_thousand_orders_go_with_one_mass_cancel_and_the_page_moves"
 LogIn = Callable[[str, str], Person]
 
 
@@ -123,6 +124,12 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return [future.result(60) for future in [threads.submit(make, call) for call in calls]]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: where several run at a time it would otherwise come last, and alone."""
+    items.sort(key=lambda item: item.name != LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,8 +31,9 @@ def most_memory_of(pid: int) -> int | None:
 def test_a_hundred_thousand_orders_go_with_one_mass_cancel_and_the_page_moves(world: World, desk: Client) -> None:
     world.stack.broker("--accounts", "1", "--orders", str(ORDERS), "--ended", "0", "--cancel-ms", "3000")
     world.stack.redis()
-    limits = {"CLEAR_STREET_TIMEOUT_SECONDS": "30", "KILL_PATIENCE_SECONDS": "60", "KILL_STUCK_SECONDS": "60"}
-    worker = world.stack.worker(**limits)
+    # Patient: a machine that is busy with other tests takes its time.
+    seconds = {"CLEAR_STREET_TIMEOUT": "60", "KILL_PATIENCE": "60", "KILL_STUCK": "60", "KILL_LIMIT": "600"}
+    worker = world.stack.worker(**{f"{name}_SECONDS": value for name, value in seconds.items()})
     kill = world.press(account=FIRST)
     progress: list[dict[str, int]] = []
 
@@ -45,7 +46,7 @@ def test_a_hundred_thousand_orders_go_with_one_mass_cancel_and_the_page_moves(wo
         kill.refresh_from_db()
         return kill.is_over
 
-    wait_for(is_over, "the kill to end", 240)
+    wait_for(is_over, "the kill to end", 500)
     assert kill.state == State.FLAT
     assert progress[-1] == {"canceled": ORDERS}
     assert len(progress) > 10, "it moves"
