@@ -23,12 +23,7 @@ MAY_KNOW = {
 }
 # Packages that are the business of one room alone.
 BELONGS_TO = {"httpx": {"broker"}, "httpx_aiohttp": {"broker"}, "aiohttp": {"broker", "simulator"}}
-WAYS_TO_WRITE_AN_ENTRY = (
-    "Entry.objects.bulk_create",
-    "Entry.objects.create",
-    "{Entry._meta.db_table}",
-    "audit_entry (",
-)
+WAYS_TO_WRITE_AN_ENTRY = ("Entry.objects.bulk_create", "Entry.objects.create", "{Entry._meta.db_table}")
 KNOWS_NO_DJANGO = ("broker", "simulator", "demo")
 
 
