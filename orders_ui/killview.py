@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from django.conf import settings
-from django.db.models import Case, F, Min, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,7 +22,9 @@ from killswitch.kills.queries import (
     orders_of,
     outcomes_of,
     seconds_since,
+    sweeps_as_they_stand,
     sweeps_of,
+    unwatched_sweeps,
 )
 from killswitch.kills.release import needs_another
 
@@ -33,6 +35,7 @@ from .templatetags.words import age, clock, counted, dollars, figure, unpriced, 
 NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 TAKEN_UP_WITHIN_SECONDS = 1
 ACCOUNTS_NAMED = 5
+ERRORS_NAMED = 3
 RELEASE_REASONS = (
     "What sent the orders is stopped",
     "The algorithm is mended and checked",
@@ -196,7 +199,7 @@ class KillView:
         """Return sweeps: accounts that still send first, then those that are not flat."""
         is_good = Case(When(state__in=(State.FLAT, State.LATCHED), then=Value(1)), default=Value(0))
         ordered = sweeps_of(self.kill).order_by(F("late").desc(), is_good, "account_id")
-        return [SweepRow(sweep, self.kill) for sweep in ordered[:ROWS]]
+        return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[:ROWS])]
 
     @cached_property
     def sweep_count(self) -> int:
@@ -204,7 +207,8 @@ class KillView:
 
     @cached_property
     def flat_count(self) -> int:
-        return self.kill.sweeps.filter(state__in=(State.FLAT, State.LATCHED)).count()
+        quiet = self.kill.sweeps.filter(state__in=(State.FLAT, State.LATCHED)).count()
+        return quiet - unwatched_sweeps().filter(kill=self.kill).count()
 
     # --- what is loud
 
@@ -219,9 +223,11 @@ class KillView:
             yield Loud(Alarm.NOBODY, f"{counted(count, 'account')} of {self.sweep_count}.")
         if self.kill.roster_error:
             yield Loud(Alarm.ACCOUNTS, f"{self.kill.roster_error}.")
+        if errors := self._errors():
+            yield Loud(Alarm.ERRORS, errors)
         if stuck := self._orders().filter(outcome=Outcome.STUCK).count():
             yield Loud(Alarm.STUCK, self._stuck_detail(stuck))
-        if self.late_count:
+        if self.late_count and self.is_running:
             yield Loud(Alarm.LATE, self._late_detail())
         if self.lost.orders:
             yield Loud(Alarm.LOST, f"{self.lost}.")
@@ -240,6 +246,8 @@ class KillView:
         first = self._orders().filter(outcome=Outcome.STUCK).aggregate(first=Min("pending_since"))["first"]
         if first is None:
             return f"{counted(count, 'order')}."
+        if self.kill.is_over:
+            return format_html("{} when the kill ended, the first since {} UTC.", counted(count, "order"), utc(first))
         return format_html("{}, the first for {}, since {} UTC.", counted(count, "order"), age(first), utc(first))
 
     def _late_detail(self) -> str:
@@ -250,6 +258,13 @@ class KillView:
         named = ", ".join(f"{row.sweep.account_id} ({row.late:,})" for row in senders[:ACCOUNTS_NAMED])
         more = f" and {len(senders) - ACCOUNTS_NAMED} more" if len(senders) > ACCOUNTS_NAMED else ""
         return f"{count} on accounts {named}{more}."
+
+    def _errors(self) -> str:
+        """Name what goes wrong, each thing once, with the number of accounts."""
+        wrong = self.kill.sweeps.exclude(error="").values_list("error").annotate(accounts=Count("id"))
+        most = wrong.order_by("-accounts", "error")[:ERRORS_NAMED]
+        told = [f"{counted(count, 'account')}: {error.rstrip('.')}." for error, count in most]
+        return " ".join(told)
 
     def _throttled(self) -> list[Sweep]:
         return list(self.kill.sweeps.filter(ended_at=None).exclude(throttled="").order_by("next_try_at"))

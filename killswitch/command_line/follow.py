@@ -115,9 +115,10 @@ class Follower:
     # --- the end
 
     def _tell_end(self) -> int:
-        told = orders_of(self._kill.id).filter(Q(outcome__in=words.NOT_GONE) | Q(lost_quantity__isnull=False))
+        orders, sweeps = orders_of(self._kill.id), self._kill.sweeps.order_by("account_id")
+        told = orders.filter(Q(outcome__in=words.NOT_GONE) | Q(lost_quantity__isnull=False))
         try:
-            for line in words.summary(self._kill, list(self._kill.sweeps.order_by("account_id")), told):
+            for line in words.summary(self._kill, list(sweeps), told, touched=orders.exists()):
                 self._screen.say(line)
         except DatabaseError:
             self._screen.say(f"{State(self._kill.state).label.upper()}; the database does not answer for the rest")

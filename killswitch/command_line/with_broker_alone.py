@@ -39,7 +39,7 @@ def kill(decision: Decision, *, journal: str | None, as_json_too: bool) -> int:
         written = _journal(new, journal, screen)
         _open(written)
         glass = BreakGlass(new, list(decision.account_ids), me, written)
-        screen.say(f"Kill {new.id}: cancel {new.scope}")
+        screen.say(words.opening(new))
         status = Process(glass, screen, interrupts).follow()
         _tell_journal(written, screen)
         if as_json_too:
@@ -120,7 +120,7 @@ class Process:
             return UNKNOWN
         ledger = self._glass.ledger
         sweeps = sorted(ledger.sweeps.values(), key=lambda sweep: sweep.account_id)
-        for line in words.summary(self._kill, sweeps, ledger.orders()):
+        for line in words.summary(self._kill, sweeps, ledger.orders(), touched=bool(ledger.orders())):
             self._screen.say(line)
         return exit_status(self._kill.state)
 

@@ -9,6 +9,7 @@ from killswitch.kills.decision import Decision
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import as_json
 
+from . import words
 from .exits import UNKNOWN
 from .follow import Follower
 from .interrupts import Interrupts
@@ -31,7 +32,7 @@ def kill(decision: Decision, *, break_glass: str, as_json_too: bool) -> int:
     except MaybeSent as error:
         screen.say(f"IT IS NOT KNOWN WHETHER THIS WAS SENT: {error}. Look at /kills/\n{hint}")
         return UNKNOWN
-    screen.say(f"Kill {pressed.id}: cancel {pressed.scope}")
+    screen.say(words.opening(pressed))
     with Interrupts().caught() as interrupts:
         status = Follower(pressed, screen, interrupts, hint).follow()
         return _print_json(pressed, screen, status) if as_json_too else status

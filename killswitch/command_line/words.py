@@ -14,6 +14,11 @@ def clock(seconds: float) -> str:
     return f"{seconds:6.1f} s"
 
 
+def opening(kill: Kill) -> str:
+    """Say what has begun."""
+    return f"Kill {kill.id}: cancel {kill.scope}" if not kill.dry_run else f"DRY RUN {kill.id}: {kill.scope}"
+
+
 def progress(standing: Standing) -> str:
     """Return one line: state, accounts, orders, what arrived late, and what it waits for."""
     parts = [
@@ -40,12 +45,16 @@ def outcomes(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{counted[name]:,} {name.label}" for name in Outcome if counted.get(name))
 
 
-def summary(kill: Kill, sweeps: Sequence[Sweep], orders: Iterable[KilledOrder]) -> list[str]:
-    """Say how it ended. `orders` are at least those that are not gone and those that traded on the way."""
+def summary(kill: Kill, sweeps: Sequence[Sweep], orders: Iterable[KilledOrder], *, touched: bool) -> list[str]:
+    """Say how it ended. `orders` are at least those that are not gone and those that traded on the way.
+
+    `touched` is whether the kill has found any order at all.
+    """
     accounts = {sweep.id: sweep.account_id for sweep in sweeps}
     orders = list(orders)
     return [
         f"{_headline(kill)} after {seconds_since(kill):,.1f} s: {kill.scope}",
+        *(["  Nothing matched: no order was canceled"] if kill.state == State.FLAT and not touched else []),
         *([f"  {kill.roster_error}"] if kill.roster_error else []),
         *(_sweep_line(sweep) for sweep in sweeps if sweep.state not in QUIET),
         *_named([_not_gone_line(row, accounts[row.sweep_id]) for row in orders if row.outcome in NOT_GONE]),

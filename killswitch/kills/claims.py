@@ -161,7 +161,7 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
         added = list(Sweep.objects.filter(kill=claim.kill, account_id__in=new).order_by("account_id"))
         drafts, claimed = announce(claim.kill, added, claim.source, now)
         append([*widened(claim, new, now), *drafts])
-        settle(claim.kill.id)
+        settle(claim.kill.id, claim.source)
     return claimed
 
 
@@ -187,7 +187,7 @@ def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
         if worn_out.update(state=State.UNKNOWN, ended_at=now, error=why):
             subject = Subject.of(claim.kill, sweep.account_id, claim.source)
             append([*_left_behind(claim, sweep, now), sweep_ended(subject, State.UNKNOWN, None, why, now)])
-            settle(claim.kill.id)
+            settle(claim.kill.id, claim.source)
 
 
 def _left_behind(claim: Claim, sweep: Sweep, now: datetime) -> list[Draft]:
@@ -211,7 +211,7 @@ def give_up_roster(claim: Claim, why: str) -> None:
     """Write that the broker did not say which accounts there are: the kill cannot be called flat."""
     with transaction.atomic():
         if _my_roster(claim).update(roster=Roster.FAILED, roster_error=f"The accounts could not be listed: {why}"):
-            settle(claim.kill.id)
+            settle(claim.kill.id, claim.source)
 
 
 def renew_roster(claim: Claim) -> None:

@@ -87,6 +87,8 @@ def read_decision(values: Values) -> Decision:
     )
     if decision.latched and decision.dry_run:
         errors["dry_run"] = "a dry run cannot be latched: take one of the two"
+    if decision.latched and decision.filter.order_ids:
+        errors["latched"] = "single orders cannot be latched: nothing that arrives is meant by them"
     if not errors and not account_ids and not all_accounts:
         errors["account"] = "say which accounts, or all_accounts=on"
     if account_ids and all_accounts:

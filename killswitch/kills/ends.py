@@ -16,8 +16,11 @@ from .models import Kill, Roster, State
 ORDER = (State.UNKNOWN, State.NOT_FLAT, State.RUNNING, State.LATCHED, State.FLAT)
 
 
-def settle(kill_id: uuid.UUID) -> None:
-    """End a kill whose last sweep has ended; keep the state of a latched one true. Call it inside a transaction."""
+def settle(kill_id: uuid.UUID, source: str) -> None:
+    """End a kill whose last sweep has ended; keep the state of a latched one true. Call it inside a transaction.
+
+    `source` is who does it, for the record.
+    """
     # The lock lets two workers that end the last two sweeps at once see each other.
     kill = Kill.objects.select_for_update().get(id=kill_id)
     if kill.is_over:
@@ -26,7 +29,7 @@ def settle(kill_id: uuid.UUID) -> None:
         state = worst(_states(kill), kill.roster)
         Kill.objects.filter(id=kill_id).exclude(state=state).update(state=state)
     elif kill.roster != Roster.PENDING and not kill.sweeps.filter(ended_at=None).exists():
-        _end(kill, worst(_states(kill), kill.roster))
+        _end(kill, worst(_states(kill), kill.roster), source)
 
 
 def worst(states: Collection[str], roster: str) -> State:
@@ -41,13 +44,13 @@ def _states(kill: Kill) -> set[str]:
     return set(kill.sweeps.values_list("state", flat=True).distinct())
 
 
-def _end(kill: Kill, state: State) -> None:
+def _end(kill: Kill, state: State, source: str) -> None:
     now = timezone.now()
     Kill.objects.filter(id=kill.id).update(state=state, ended_at=now)
-    append([kill_ended(kill, state, now)])
+    append([kill_ended(kill, state, now, source)])
 
 
-def kill_ended(kill: Kill, state: State, now: datetime) -> Draft:
+def kill_ended(kill: Kill, state: State, now: datetime, source: str) -> Draft:
     """Say how a kill ended."""
     told = {
         State.FLAT: "is flat: the broker lists no matching open order on any of its accounts",
@@ -56,7 +59,7 @@ def kill_ended(kill: Kill, state: State, now: datetime) -> Draft:
     }[state]
     if kill.dry_run and state == State.NOT_FLAT:
         told = "ended: these orders would have been canceled, and are still open"
-    subject = Subject.of(kill, 0, kill.source)
+    subject = Subject.of(kill, 0, source)
     return subject.draft(
         Kind.KILL_ENDED,
         f"The {'dry run' if kill.dry_run else 'kill'} of {kill.engaged_by_name} ({kill.scope}) {told}",

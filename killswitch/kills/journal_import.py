@@ -190,9 +190,6 @@ def _kill_unfinished(ledger: Ledger, now: datetime) -> Lines:
     if kill.roster == Roster.PENDING or not ledger.sweeps:
         kill.roster = Roster.FAILED
         kill.roster_error = kill.roster_error or "The journal ends before the broker had said which accounts there are"
-    if kill.is_held:
-        # Nobody released it, and nobody sweeps any more: a latch without a process holds nothing.
-        kill.released_at, kill.release_reason = now, "by nobody: the process that swept ended without a word"
     # Also where every sweep is flat: what came after the last line is not known.
     return ledger.kill_over(now, State.UNKNOWN)
 
@@ -233,6 +230,8 @@ def _already_there(journal: Journal, error: IntegrityError) -> Imported:
     entry = Entry.objects.filter(kind=Kind.JOURNAL_IMPORTED, kill_id=kill.id).first()
     if entry is None or journal.count > entry.data["lines"]:
         raise NotImported(f"kill {kill.id} is there already, from a journal that ends earlier: this one holds more")
+    if not {part.sha256 for part in journal.parts} <= {file["sha256"] for file in entry.data["files"]}:
+        raise NotImported(f"kill {kill.id} is there already, from another file: this one is not the same")
     return Imported(kill=kill, is_new=False)
 
 

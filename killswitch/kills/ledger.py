@@ -113,7 +113,7 @@ class Ledger:
     def kill_over(self, now: datetime, state: State) -> Lines:
         """End the kill."""
         return Lines(
-            entries=[kill_ended(self.kill, state, now)],
+            entries=[kill_ended(self.kill, state, now, self.source)],
             kill={"state": state, "ended_at": now},
         )
 

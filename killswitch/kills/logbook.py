@@ -125,6 +125,7 @@ class Logbook:
                 orders=changed,
                 sweep=sweep if is_last else {},
                 is_announcement=is_announcement,
+                source=self._subject.actor.source,
                 settles=self._subject.kill_id if settles and is_last else None,
             )
             await self._commit(note)

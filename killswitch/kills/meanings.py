@@ -126,6 +126,11 @@ class Alarm(Enum):
         "The broker did not say which accounts there are.",
         "Call the broker’s desk: accounts unknown here may have open orders.",
     )
+    ERRORS = Meaning(
+        "Something does not go through.",
+        "A refused key or permission needs whoever manages the broker’s keys; everything else is tried again. From a "
+        "shell: python manage.py kill --break-glass.",
+    )
     STUCK = Meaning(
         "Cancels are stuck at the broker.", "Call the broker’s desk and read out the orders and request ids below."
     )

@@ -98,7 +98,7 @@ class Kill(models.Model):
     @property
     def is_held(self) -> bool:
         """Say whether it is latched and nobody has released it: it sweeps on, however quiet it is."""
-        return self.latched and self.released_at is None
+        return self.latched and self.released_at is None and self.ended_at is None
 
 
 class Sweep(models.Model):

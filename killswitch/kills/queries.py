@@ -15,8 +15,8 @@ from killswitch import database_clock
 from .models import Kill, KilledOrder, Outcome, State, Sweep
 from .patience import QUIET_LATCH
 
-UNWATCHED_AFTER = 60.0  # seconds
-HAND_OVER_TAKES = timedelta(seconds=5)
+LEAST_UNWATCHED = 8.0  # seconds
+HAND_OVER_TAKES = timedelta(seconds=2)
 ENDED_BADLY = (Outcome.STUCK, Outcome.STILL_OPEN, Outcome.UNKNOWN, Outcome.NOT_FOUND)
 
 
@@ -36,17 +36,31 @@ def as_they_stand(kills: Iterable[Kill]) -> list[Kill]:
     found = list(kills)
     held = [kill.id for kill in found if kill.state == State.LATCHED]
     if held:
-        unwatched = set(Sweep.objects.filter(_unwatched(), kill_id__in=held).values_list("kill_id", flat=True))
+        unwatched = set(unwatched_sweeps().filter(kill_id__in=held).values_list("kill_id", flat=True))
         for kill in found:
             kill.state = State.UNKNOWN if kill.id in unwatched else kill.state
     return found
 
 
-def _unwatched() -> Q:
-    """Match sweeps that nobody holds any more, or that have not been listed for long though somebody does."""
-    long = timedelta(seconds=max(UNWATCHED_AFTER, 3 * QUIET_LATCH * settings.KILL_LATCH_SECONDS))
-    let_go = Q(lease_until__lt=database_clock.now() - HAND_OVER_TAKES)
-    return Q(ended_at=None) & (let_go | Q(listed_at__lt=database_clock.now() - long))
+def unwatched_sweeps() -> QuerySet[Sweep]:
+    """Return latched sweeps that nobody holds any more, or that have not been listed for long though somebody does."""
+    latched = Sweep.objects.filter(ended_at=None, state=State.LATCHED)
+    # Twice what a list takes at the slowest: its pause, and the turn of every latched account in the budget.
+    pause = QUIET_LATCH * settings.KILL_LATCH_SECONDS + latched.count() / settings.KILL_REPEATS_PER_SECOND
+    long = database_clock.now() - timedelta(seconds=max(LEAST_UNWATCHED, 2 * pause))
+    let_go = database_clock.now() - HAND_OVER_TAKES
+    return latched.filter(Q(lease_until__lt=let_go) | Q(listed_at__lt=long))
+
+
+def sweeps_as_they_stand(sweeps: Iterable[Sweep]) -> list[Sweep]:
+    """Return `sweeps` with the state of latched ones put right that nobody watches."""
+    found = list(sweeps)
+    if any(sweep.state == State.LATCHED for sweep in found):
+        unwatched = set(unwatched_sweeps().filter(kill_id=found[0].kill_id).values_list("id", flat=True))
+        for sweep in found:
+            if sweep.id in unwatched:
+                sweep.state, sweep.error = State.UNKNOWN, sweep.error or "not listed again since it was quiet"
+    return found
 
 
 def sweeping_kill_by_account() -> dict[int, Kill]:
@@ -102,7 +116,7 @@ def seconds_since(kill: Kill) -> float:
 def as_json(kill: Kill) -> dict[str, Any]:
     """Return a kill as other programs read it."""
     [kill] = as_they_stand([kill])
-    return rows_as_json(kill, list(sweeps_of(kill)), list(orders_of(kill.id)))
+    return rows_as_json(kill, sweeps_as_they_stand(sweeps_of(kill)), list(orders_of(kill.id)))
 
 
 def rows_as_json(kill: Kill, sweeps: Sequence[Sweep], orders: Sequence[KilledOrder]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Note:
     orders: Sequence[KilledOrder] = ()
     sweep: dict[str, Any] = field(default_factory=dict)
     is_announcement: bool = False
+    source: str = ""  # who writes
     settles: uuid.UUID | None = None  # the kill whose state may change with it, in the same transaction
 
     @property
@@ -174,8 +175,8 @@ def write(notes: Sequence[Note]) -> list[bool]:
             if note.sweep:
                 mine = Sweep.objects.filter(id=note.sweep_id, lease_token=note.token)
                 mine.update(**_by_the_shared_clock(note.sweep))
-        for kill_id in sorted({note.settles for note in kept_notes if note.settles}):
-            settle(kill_id)
+        for kill_id, source in sorted({(note.settles, note.source) for note in kept_notes if note.settles}):
+            settle(kill_id, source)
     return keeps
 
 

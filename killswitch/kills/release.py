@@ -34,7 +34,7 @@ def release(kill: Kill, *, reason: str, actor: Actor, now: datetime) -> None:
         ):
             raise NotReleased("somebody has released this kill already")
         append([_entry(kill, Kind.KILL_RELEASED, f"{actor.name} released the latched kill", reason, actor, now)])
-        settle(kill.id)
+        settle(kill.id, actor.source)
 
 
 def record_refused_release(kill: Kill, *, why: str, reason: str, actor: Actor, now: datetime) -> None:

@@ -78,6 +78,7 @@ class TestReadDecision:
             ({"account": ["7"], "symbol": ["TSLA"]}, "symbol"),
             ({"account": ["7"], "dry_run": ["on"], "latched": ["on"]}, "dry_run"),
             ({"account": ["7"], "dry_run": ["perhaps"]}, "dry_run"),
+            ({"account": ["7"], "order_id": ["o-1"], "latched": ["on"]}, "latched"),
         ],
     )
     def test_refuses_what_is_not_plain_and_names_the_field(self, values: dict[str, list[str]], field: str) -> None:
