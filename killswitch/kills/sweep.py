@@ -112,7 +112,8 @@ class SweepRun:
         is_hopeless = listing.whole and bool(left) and all(map(self._canceling.has_given_up, left))
         has_moved |= await self._canceling.cancel_what_is_left(listing, left)
         await self._ask_on(listing)
-        is_quiet = listing.whole and not left and not case.orders.pending()
+        # A list that had something to cancel is not quiet, though the broker answered that it has ended.
+        is_quiet = listing.whole and not (left or self._canceling.answers or case.orders.pending())
         self._quiet = self._quiet + 1 if is_quiet else 0
         self._note_progress(listing, left, has_moved or case.orders.have_changed)
         self._notice_release()
