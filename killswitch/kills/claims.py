@@ -1,6 +1,7 @@
 """Who carries out which sweeps: a claim is a lease that expires, and every later write must still hold its token."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -91,7 +92,16 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
     for one in claimed:
         # What is announced later must not take itself for the first.
         one.sweep.first_attempt_at = first.get("first_attempt_at")
-    return claimed + [ClaimedSweep(sweep, None, list(sweep.orders.all()), False) for sweep in orphaned]
+    touched = _orders_of(kill, token) if orphaned else {}
+    return claimed + [ClaimedSweep(sweep, None, touched.get(sweep.id, []), False) for sweep in orphaned]
+
+
+def _orders_of(kill: Kill, token: uuid.UUID) -> dict[int, list[KilledOrder]]:
+    """Return the orders of all sweeps of one claim in one question: nobody else can write while it is asked."""
+    grouped = defaultdict(list)
+    for row in KilledOrder.objects.filter(sweep__kill=kill, sweep__lease_token=token).order_by("id"):
+        grouped[row.sweep_id].append(row)
+    return grouped
 
 
 def _goes_out_at_once(kill: Kill) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from killswitch import broker
@@ -16,7 +17,7 @@ from killswitch.kills.canceling import ATTEMPTS_PER_ORDER
 from killswitch.kills.carry_out import _work, carry_out
 from killswitch.kills.claims import BREAK_OFFS, break_off, claim
 from killswitch.kills.hold import Hold
-from killswitch.kills.models import Kill, Roster, State, Sweep
+from killswitch.kills.models import Kill, KilledOrder, Roster, State, Sweep
 from killswitch.kills.record import LEASE
 from killswitch.simulator.process import SimulatorProcess
 
@@ -392,3 +393,19 @@ class TestWhoCarriesItOut:
         assert calls[:2] == ["list_orders", "cancel_all"]
         assert Entry.objects.filter(kind=Kind.ATTEMPT_UNANSWERED).count() == 1
         assert Entry.objects.filter(kind=Kind.SWEEP_TAKEN_OVER).count() == 1
+
+    def test_many_accounts_are_taken_over_in_as_few_questions_as_two(self, press: Press) -> None:
+        """While a take-over asks, nobody else can write: not even whoever wants to keep a lease."""
+        asked = []
+        for accounts in ([1, 2], list(range(1, 101))):
+            pressed = press(account=accounts)
+            claim(pressed.id, source="a worker that dies here")
+            for sweep in pressed.sweeps.all():
+                KilledOrder.objects.create(sweep=sweep, order_id=f"of-{sweep.id}", updated_at=timezone.now())
+            Sweep.objects.update(lease_until=timezone.now())
+            with CaptureQueriesContext(connection) as queries:
+                taken = claim(pressed.id, source="another")
+            assert taken is not None
+            assert all([row.order_id for row in one.orders] == [f"of-{one.sweep.id}"] for one in taken.sweeps)
+            asked.append(sum(query["sql"].startswith("SELECT") for query in queries))
+        assert asked[0] == asked[1]
