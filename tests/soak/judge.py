@@ -116,10 +116,10 @@ def decisions_made_twice(case: Case) -> Iterator[str]:
 
 
 def decisions_not_announced(case: Case) -> Iterator[str]:
-    for kill_id in case.kills:
-        for kind in ("kill.engaged", "kill.ended"):
+    for kill_id, kill in case.kills.items():
+        for kind, expected in (("kill.engaged", 1), ("kill.ended", int(kill["ended_at"] is not None))):
             count = case.evidence.kinds_by_kill[kill_id, kind]
-            if count != 1:
+            if count != expected:
                 yield f"kill {kill_id} has {count} entries {kind}"
 
 
@@ -303,7 +303,7 @@ def ends_told_twice(case: Case) -> Iterator[str]:
     told = case.evidence.sweep_ends
     for sweep in case.sweeps.values():
         states = told.get((sweep["kill_id"], sweep["account_id"]), [])
-        if states != [sweep["state"]]:
+        if states != ([sweep["state"]] if sweep["ended_at"] is not None else []):
             where = f"account {sweep['account_id']} of kill {sweep['kill_id']}"
             yield f"{where} is {sweep['state']}, and the trail says {', '.join(states) or 'nothing'}"
 

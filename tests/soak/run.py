@@ -142,9 +142,9 @@ class Soak:
 
     def _verdicts_of_our_own(self, found: Evidence) -> list[Verdict]:
         refused = [
-            f"{press.by} pressed ({press.kind}) and was answered {press.answers}"
+            f"{press.by} pressed ({press.kind}) and was only ever answered {press.answers}"
             for press in found.presses
-            if set(press.answers) != {"303"}
+            if not press.kill_ids
         ]
         unexpected = self._stack.count_in_logs(*UNEXPECTED)
         return [
