@@ -227,7 +227,7 @@ class KillView:
             yield Loud(Alarm.ERRORS, errors)
         if stuck := self._orders().filter(outcome=Outcome.STUCK).count():
             yield Loud(Alarm.STUCK, self._stuck_detail(stuck))
-        if self.late_count and self.is_running:
+        if self.late_count:
             yield Loud(Alarm.LATE, self._late_detail())
         if self.lost.orders:
             yield Loud(Alarm.LOST, f"{self.lost}.")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from operator import itemgetter
 
 from django.utils import timezone
 
@@ -238,12 +237,11 @@ def _successions(orders: Iterable[Order], searched: Collection[str]) -> Iterator
     alike = defaultdict(list)
     for order in orders:
         if order.client_order_id in wanted and order.created is not None:
-            alike[order.client_order_id].append((order.created, order))
+            alike[order.client_order_id].append(order)
     for family in alike.values():
-        family.sort(key=itemgetter(0))
-        for (born, before), (later, order) in pairwise(family):
-            if later > born:
-                yield before, order
+        # Of two that were made at the same moment, the one that was replaced came first.
+        family.sort(key=lambda order: (order.created, order.status != OrderStatus.REPLACED))
+        yield from pairwise(family)
 
 
 def sum_up(

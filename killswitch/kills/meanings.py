@@ -136,7 +136,7 @@ class Alarm(Enum):
     )
     LATE = Meaning(
         "Orders arrived after the kill began.",
-        "They are canceled too. Stop what sends them: nothing here can block new orders.",
+        "What arrives while it runs is canceled too. Stop what sends them: nothing here can block new orders.",
     )
     LOST = Meaning(
         "Orders traded while their cancel was on its way.",

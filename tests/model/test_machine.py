@@ -220,7 +220,9 @@ class Desk(RuleBasedStateMachine):
     def press_for_single_orders(self, picks: list[int], how: How) -> None:
         order = self.any_order(picks[0])
         ids = [order.id, *(self.any_order(pick).id for pick in picks[1:])]
-        self.engage({"account": [str(order.account_id)], "order_id": ids}, [], how)
+        # Single orders cannot be latched: nothing that arrives is meant by them.
+        mode = {name: values for name, values in how.mode.items() if name != "latched"}
+        self.engage({"account": [str(order.account_id)], "order_id": ids}, [], how._replace(mode=mode))
 
     def engage(self, values: Values, known: list[int], how: How) -> None:
         values = {**values, **how.mode, "idempotency_key": [str(self.house.new_uuid())], "reason": ["model"]}

@@ -203,7 +203,7 @@ class TestWhatIsLoud:
                 add(kill, f"{account_id}-{number}", account_id, outcome=Outcome.CANCELED, is_late=number > 0)
         text = page_of(desk_client, kill)
         assert loud(text, Alarm.LATE).startswith(
-            "Orders arrived after the kill began. 3 orders on accounts 1003 (2), 1002 (1). They are canceled too."
+            "Orders arrived after the kill began. 3 orders on accounts 1003 (2), 1002 (1). What arrives while it runs"
         )
         assert '<dt>Late arrivals</dt><dd class="bad">3</dd>' in text
         assert re.findall(r'id="sweep-(\d+)"', text) == ["1003", "1002", "1001"]
