@@ -116,7 +116,7 @@ def _own_copy(name: str) -> ModuleType:
 class House:
     """Everything between a press and the broker. The judge is told what happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.loop = VirtualLoop()
         self.clock = _Clock(self.loop)
         self.judge = Judge(self.clock.now)
@@ -126,6 +126,7 @@ class House:
         self.rung: list[uuid.UUID] = []
         self.skews: dict[str, timedelta] = {}
         self._numbers = itertools.count(1)
+        self._move_in(patch)
         self.judge.street = self.street = self.loop.run_until_complete(self._open_street())
 
     async def _open_street(self) -> Street:
@@ -183,6 +184,7 @@ class House:
         """Let those who are left hear of what was handed over."""
         for worker in self.everybody:
             if worker.has_given_back and not worker.is_dead:
+                self.judge.a_process_leaves(worker)
                 worker.leave()
         rung = dict.fromkeys(self.rung)
         self.rung.clear()
@@ -238,7 +240,7 @@ class House:
             worker.database_fails = 0
             worker.fate = None
 
-    def move_in(self, patch: pytest.MonkeyPatch) -> None:
+    def _move_in(self, patch: pytest.MonkeyPatch) -> None:
         """Put the model's clocks, client and bell in place of the real ones."""
         for name in READ_CLOCKS:
             patch.setattr(import_module(name), "time", self.clock)

@@ -86,6 +86,12 @@ class Judge:
         elif sweep.kill.filter.is_for_the_broker and not sweep.kill.dry_run and not process.is_dead:
             self._first_due[sweep.kill_id, sweep.account_id] = (process, self.street.loop.time())
 
+    def a_process_leaves(self, process: Process) -> None:
+        """See that whoever was told to end, and had time to, holds nothing any more."""
+        for sweep in Sweep.objects.filter(ended_at=None, lease_until__gt=self._now()):
+            if self._holders.get(sweep.lease_token) is process:
+                self.accuse(f"{process.name} ended and did not give back {sweep}")
+
     # --- requests
 
     def a_request_leaves(self, request: Request) -> None:
@@ -215,12 +221,12 @@ class Judge:
             self.accuse(f"{sweep} ended as {sweep.state}")
 
     def _judge_successors(self, sweep: Sweep, process: Process | None) -> None:
-        """What a replaced order lives on as is taken up where it was listed."""
+        """What a replaced order lives on as is taken up where both were listed."""
         touched = set(sweep.orders.values_list("order_id", flat=True))
         for listed in self._lists(sweep, process)[-1:]:
             for order_id in sweep.orders.filter(outcome=Outcome.REPLACED).values_list("order_id", flat=True):
                 successor = self.street.successors.get(order_id)
-                if listed.whole and successor in listed.orders and successor not in touched:
+                if listed.whole and {order_id, successor} <= set(listed.orders) and successor not in touched:
                     self.accuse(f"{sweep} ended without taking up {successor}, which replaced {order_id}")
 
     def _judge_latch(self, sweep: Sweep, process: Process | None) -> None:
@@ -244,6 +250,12 @@ class Judge:
         last = self._lists(sweep, process)[-1:]
         if not last or not last[0].whole or not self._shown(sweep, last[0], touched):
             self.accuse(f"{sweep} is called not flat and its last list shows nothing open")
+        elif any(
+            (one.kill_id, one.account_id, one.process) == (sweep.kill_id, sweep.account_id, process)
+            for one in self.street.requests
+            if one.call in CALLS and one.number > last[0].number
+        ):
+            self.accuse(f"{sweep} is called not flat without a look at what its last cancel did")
 
     def _lists(self, sweep: Sweep, process: Process | None) -> list[Listed]:
         lists = self.street.lists.get((sweep.kill_id, sweep.account_id), [])
@@ -312,6 +324,7 @@ class Judge:
         assert list(Entry.objects.order_by("id").values_list()) == list(self._entries.values())
         self._look_at_attempts()
         self._look_at_repeats()
+        self._look_at_answers()
         self._look_at_words()
 
     def _look_at_attempts(self) -> None:
@@ -336,6 +349,14 @@ class Judge:
             if request.call == "cancel_one" and request.is_accepted:
                 heard[_key(request)] += 1
         assert max(heard.values(), default=0) <= ATTEMPTS_PER_ORDER, "an order was canceled again and again"
+
+    def _look_at_answers(self) -> None:
+        """See that whoever lives on has written down every answer that it heard."""
+        answered = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED)
+        told = set(answered.values_list("request_id", flat=True))
+        for request in self.street.requests:
+            if request.call in CALLS and request.is_accepted and not request.process.is_dead:
+                assert request.request_id in told, f"{request} was answered and nobody wrote it down"
 
     def _look_at_words(self) -> None:
         """See that the trail tells of every outcome, arrival and successor, and marks every word of a dry run."""

@@ -20,7 +20,7 @@ from killswitch.simulator import routes
 from killswitch.simulator.faults import Do
 from killswitch.simulator.server import Answer, Broker, Settings, spoil
 from killswitch.simulator.shapes import Order, is_open
-from killswitch.simulator.wire import new_request_id
+from killswitch.simulator.wire import new_request_id, time_text
 
 from .loop import PROCESS, Process, VirtualLoop, outside_the_loop
 
@@ -67,6 +67,7 @@ class Request:
     page_token: str
     arrived: bool = False
     is_accepted: bool = False  # and the sender heard of it
+    request_id: str = ""
 
 
 @dataclass
@@ -74,6 +75,7 @@ class Listed:
     """One list of an account, page by page, as a sweep was told it."""
 
     process: Process
+    number: int  # of its first request
     there_before: frozenset[str]  # the orders that were there before it began
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     whole: bool = False
@@ -134,7 +136,7 @@ class Street(Broker):
         if self.is_down:
             raise httpx.ConnectError("refused")
         asked.arrived = True
-        answer, do = self.outside(self._act, request)
+        answer, do = self.outside(self._act, request, asked)
         if process.passes("acted"):
             return await _never()
         await asyncio.sleep(LATENCY_SECONDS + do.delay_ms / 1000)
@@ -164,10 +166,10 @@ class Street(Broker):
         self.requests.append(asked)
         if asked.call == "list_orders" and asked.kill_id and not asked.page_token:
             there = frozenset(order.id for order in self.book.account(asked.account_id).orders)
-            self.lists.setdefault((asked.kill_id, asked.account_id), []).append(Listed(process, there))
+            self.lists.setdefault((asked.kill_id, asked.account_id), []).append(Listed(process, asked.number, there))
         return asked
 
-    def _act(self, request: httpx.Request) -> tuple[Answer, Do]:
+    def _act(self, request: httpx.Request, asked: Request) -> tuple[Answer, Do]:
         incoming: Any = Incoming(
             method=request.method,
             path=request.url.path,
@@ -180,6 +182,7 @@ class Street(Broker):
         route = routes.find(incoming.method, incoming.raw_path)
         entry.call, entry.account_id, entry.order_id = route.call, route.account_id, route.order_id
         entry.authorized = self.is_authorized(incoming)
+        asked.request_id = entry.request_id
         do = self.fault_for(incoming, entry)
         if do.drop == "before":
             return self.error(500, "never sent", entry), do
@@ -222,7 +225,13 @@ class Street(Broker):
         Where the new one answers for both, the old one is no longer listed.
         """
         self.end(order, "REPLACED")
-        kind = {"client_order_id": order.client_order_id, "side": order.side, "symbol": order.symbol or "TSLA"}
+        later = round(self.outside(timezone.now).timestamp() * 1_000_000 + 1) * 1000
+        kind = {
+            "client_order_id": order.client_order_id,
+            "side": order.side,
+            "symbol": order.symbol or "TSLA",
+            "created_at": time_text(later),
+        }
         successor = self.population.add(order.account_id, kind, age_ns=0)
         self.successors[order.id] = successor.id
         if answers_for_both:

@@ -51,13 +51,17 @@ ACCOUNT = st.integers(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + ACCOUNTS - 1)
 WORKER = st.sampled_from(WORKERS)
 MODE = st.sampled_from([{}, {}, {"latched": ["on"]}, {"latched": ["on"]}, {"dry_run": ["on"]}])
 RINGS_AT = st.sampled_from([WORKERS[0], WORKERS[0], WORKERS[1], None])
-# Where a worker dies or is frozen for longer than a lease lasts: half of them live on.
+# Where a worker dies or is frozen for longer than a lease lasts, as right after it has claimed.
 POINT = st.sampled_from([*Process.POINTS, "statement", "written"])
-FATE = st.none() | st.builds(
-    Fate,
-    point=POINT,
-    number=st.sampled_from([0, 0, 1, 2, 3]) | st.integers(0, 40),
-    frozen_for=st.sampled_from([0.0, 0.0, 15.0]),
+FATE = (
+    st.none()
+    | st.just(Fate("written", 0, 15.0))
+    | st.builds(
+        Fate,
+        point=POINT,
+        number=st.integers(0, 6) | st.integers(0, 40),
+        frozen_for=st.sampled_from([0.0, 0.0, 15.0]),
+    )
 )
 HOW = st.builds(How, mode=MODE, rings_at=RINGS_AT, fate=FATE)
 PICK = st.integers(0, 30)
@@ -118,8 +122,11 @@ def faults_at(calls: list[str], answers: list[dict[str, Any]], **match: Any) -> 
     return st.fixed_dictionaries({"do": st.sampled_from(answers), "match": st.sampled_from(matches), **OFTEN})
 
 
+THROTTLES = [answer for answer in ANSWERS if answer.get("status") == 429]
 FAULT = st.one_of(
     faults_at(CALLS, ANSWERS),
+    faults_at(["any", "list_orders"], THROTTLES),
+    faults_at(["accounts"], ANSWERS),
     faults_at(["list_orders"], ANSWERS, page=2),
     # Not for ever: each page of a list would make the list longer.
     faults_at(["cancel_all", "cancel_one", "list_orders"], [{"arrive": 1}]).filter(lambda fault: fault["times"]),
@@ -152,8 +159,7 @@ class Desk(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.undone = transaction.atomic()
         self.undone.__enter__()
-        self.house = House()
-        self.house.move_in(self.patch)
+        self.house = House(self.patch)
         self.street = self.house.street
         self.kills: list[uuid.UUID] = []
         self.pressed: list[tuple[Values, list[int]]] = []
@@ -164,6 +170,7 @@ class Desk(RuleBasedStateMachine):
     @initialize(
         kinds=st.lists(st.tuples(ACCOUNT, KINDS), min_size=4, max_size=9),
         faults=st.lists(FAULT, max_size=3),
+        venue=st.none() | st.none() | st.sampled_from(ENDINGS),
         wanted=WANTED,
         how=HOW,
         watchdog_lives=st.booleans(),
@@ -173,6 +180,7 @@ class Desk(RuleBasedStateMachine):
         self,
         kinds: list[tuple[int, dict[str, Any]]],
         faults: list[dict[str, Any]],
+        venue: dict[str, Any] | None,
         wanted: Values,
         how: How,
         watchdog_lives: bool,
@@ -183,6 +191,8 @@ class Desk(RuleBasedStateMachine):
             self.add_order(account_id, kind)
         for fault in faults:
             self.street.faults.add(fault)
+        if venue:
+            self.venue_does(venue)
         self.watchdog_lives = watchdog_lives
         self.engage({"account": [str(kinds[0][0])], **wanted}, [], how)
 
@@ -220,8 +230,8 @@ class Desk(RuleBasedStateMachine):
     def press_for_single_orders(self, picks: list[int], how: How) -> None:
         order = self.any_order(picks[0])
         ids = [order.id, *(self.any_order(pick).id for pick in picks[1:])]
-        # Single orders cannot be latched: nothing that arrives is meant by them.
-        mode = {name: values for name, values in how.mode.items() if name != "latched"}
+        # Nothing that arrives is meant by single orders, so they cannot be latched.
+        mode = {} if "latched" in how.mode else how.mode
         self.engage({"account": [str(order.account_id)], "order_id": ids}, [], how._replace(mode=mode))
 
     def engage(self, values: Values, known: list[int], how: How) -> None:
@@ -319,8 +329,11 @@ class Desk(RuleBasedStateMachine):
 
     @step(do=st.sampled_from(ENDINGS))
     def the_venue_does_not_cancel(self, do: dict[str, Any]) -> None:
-        """Whatever the broker accepts from now on, this is what becomes of it."""
         self.street.faults.all.clear()
+        self.venue_does(do)
+
+    def venue_does(self, do: dict[str, Any]) -> None:
+        """Decide what becomes of every cancel that the broker accepts from now on."""
         self.street.faults.add({"do": do, "match": {"call": ["cancel_all", "cancel_one"]}})
 
     @step(is_down=st.booleans())
@@ -377,7 +390,7 @@ class Desk(RuleBasedStateMachine):
 
 def profile() -> settings:
     return settings(
-        max_examples=EXAMPLES or 90,
+        max_examples=EXAMPLES or 140,
         stateful_step_count=STEPS,
         derandomize=not EXAMPLES,
         database=None,
