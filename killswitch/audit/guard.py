@@ -1,52 +1,91 @@
-"""Triggers with which the database itself refuses to change, delete or replace an entry."""
+"""Triggers with which the database itself refuses to change or delete an entry, or to add one before the end."""
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-REFUSAL = "the audit trail is append-only"
+from .chain import GENESIS
 
-SQLITE = {
-    "audit_no_update": f"BEFORE UPDATE ON audit_entry BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END",
-    "audit_no_delete": f"BEFORE DELETE ON audit_entry BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END",
-    # INSERT OR REPLACE deletes without firing the trigger above.
-    "audit_no_replace": (
-        "BEFORE INSERT ON audit_entry WHEN EXISTS (SELECT 1 FROM audit_entry WHERE id = NEW.id) "  # noqa: S608
-        f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
-    ),
-}
-POSTGRESQL_FUNCTION = (
+TABLES = ("audit_entry", "audit_anchor")
+REFUSAL = "the audit trail is append-only"
+NOT_AT_THE_END = "the audit trail is append-only: this entry does not follow the last one"
+
+Triggers = dict[tuple[str, str], str]  # by table and name
+
+
+def _sqlite() -> Triggers:
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+    triggers: Triggers = {}
+    for table in TABLES:
+        triggers[table, f"{table}_no_update"] = f"BEFORE UPDATE ON {table} {refuse}"
+        triggers[table, f"{table}_no_delete"] = f"BEFORE DELETE ON {table} {refuse}"
+    # INSERT OR REPLACE deletes without firing the triggers above.
+    same = "id = NEW.id OR sequence = NEW.sequence"
+    triggers["audit_anchor", "audit_anchor_no_replace"] = (
+        f"BEFORE INSERT ON audit_anchor WHEN EXISTS (SELECT 1 FROM audit_anchor WHERE {same}) {refuse}"  # noqa: S608
+    )
+    last = "(SELECT {} FROM audit_entry ORDER BY id DESC LIMIT 1)"
+    triggers["audit_entry", "audit_entry_at_the_end"] = (
+        f"BEFORE INSERT ON audit_entry WHEN NEW.id IS NOT coalesce({last.format('id')}, 0) + 1 "
+        f"OR NEW.previous_hash IS NOT coalesce({last.format('hash')}, '{GENESIS}') "
+        f"BEGIN SELECT RAISE(ABORT, '{NOT_AT_THE_END}'); END"
+    )
+    return triggers
+
+
+POSTGRESQL_FUNCTIONS = (
     "CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-    f"$$ BEGIN RAISE EXCEPTION '{REFUSAL}'; END $$"
+    f"$$ BEGIN RAISE EXCEPTION '{REFUSAL}'; END $$",
+    f"""
+    CREATE OR REPLACE FUNCTION audit_at_the_end() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE last record;
+    BEGIN
+        SELECT id, hash INTO last FROM audit_entry ORDER BY id DESC LIMIT 1;
+        IF NEW.id IS DISTINCT FROM coalesce(last.id, 0) + 1
+           OR NEW.previous_hash IS DISTINCT FROM coalesce(last.hash, '{GENESIS}') THEN
+            RAISE EXCEPTION '{NOT_AT_THE_END}';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,  # noqa: S608
 )
-POSTGRESQL = {
-    "audit_no_change": "BEFORE UPDATE OR DELETE ON audit_entry FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
-    # Row triggers do not see TRUNCATE.
-    "audit_no_truncate": "BEFORE TRUNCATE ON audit_entry FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()",
-}
+
+
+def _postgresql() -> Triggers:
+    refuse = "EXECUTE FUNCTION audit_refuse()"
+    triggers: Triggers = {}
+    for table in TABLES:
+        triggers[table, f"{table}_no_change"] = f"BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW {refuse}"
+        # Row triggers do not see TRUNCATE.
+        triggers[table, f"{table}_no_truncate"] = f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT {refuse}"
+    triggers["audit_entry", "audit_entry_at_the_end"] = (
+        "BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION audit_at_the_end()"
+    )
+    return triggers
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Put the triggers on the table. Raises NotImplementedError on a database that is not supported."""
+    """Put the triggers on the tables. Raises NotImplementedError on a database that is not supported."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(POSTGRESQL_FUNCTION)
-        for name, body in _triggers(connection).items():
+            for function in POSTGRESQL_FUNCTIONS:
+                cursor.execute(function)
+        for (_, name), body in _triggers(connection).items():
             cursor.execute(f"CREATE TRIGGER {name} {body}")
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
-    """Take the triggers off: only for undoing the migration and for emptying a test's database."""
-    suffix = " ON audit_entry" if connection.vendor == "postgresql" else ""
+    """Take the triggers off: only for undoing the migration, and for tests that empty or spoil their database."""
     with connection.cursor() as cursor:
-        for name in _triggers(connection):
+        for table, name in _triggers(connection):
+            suffix = f" ON {table}" if connection.vendor == "postgresql" else ""
             cursor.execute(f"DROP TRIGGER IF EXISTS {name}{suffix}")
 
 
-def _triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    triggers = {"sqlite": SQLITE, "postgresql": POSTGRESQL}.get(connection.vendor)
-    if triggers is None:
+def _triggers(connection: BaseDatabaseWrapper) -> Triggers:
+    write = {"sqlite": _sqlite, "postgresql": _postgresql}.get(connection.vendor)
+    if write is None:
         raise NotImplementedError(f"the audit trail is not protected on {connection.vendor}: use SQLite or PostgreSQL")
-    return triggers
+    return write()
 
 
 def install_in_migration(_apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:

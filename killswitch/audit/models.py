@@ -1,8 +1,13 @@
 """The audit table. The database itself refuses to change or delete a row (see `guard`)."""
 
+import json
+from typing import Any
+
 from django.db import models
 
 from killswitch.fields import ExactDecimalField
+
+from .chain import canonical
 
 
 class Kind(models.TextChoices):
@@ -32,12 +37,32 @@ class Kind(models.TextChoices):
     LOGIN_FAILED = "access.login_failed", "Log-in failed"
     DENIED = "access.denied", "Permission denied"
     USER_CHANGED = "access.user_changed", "User changed"
+    TRAIL_EXPORTED = "trail.exported", "Audit trail exported"
+    TRAIL_VERIFIED = "trail.verified", "Audit trail verified"
+    TRAIL_BROKEN = "trail.broken", "Audit trail does not hold"
+    PACK_TAKEN = "pack.taken", "Incident pack taken"
+    DRILL_SCHEDULED = "drill.scheduled", "Drills scheduled"
+    PROCESS_STARTED = "process.started", "Process started"
+    CLOCK_OFFSET = "clock.offset", "Clock compared with the broker’s"
+
+
+class CanonicalDataField(models.TextField):  # type: ignore[type-arg]
+    """A dictionary, kept as the very text that its entry's hash is taken over."""
+
+    def from_db_value(self, value: str, *_: object) -> Any:
+        return json.loads(value)
+
+    def get_prep_value(self, value: Any) -> str:
+        return value if isinstance(value, str) else canonical(value).decode()
 
 
 class Entry(models.Model):
     """One thing that happened. Names are copied, never referenced, so that nothing elsewhere can change them."""
 
-    id = models.BigAutoField(primary_key=True)
+    id = models.BigAutoField("sequence number", primary_key=True)
+    previous_hash = models.CharField("hash of the entry before", max_length=64)
+    hash = models.CharField(max_length=64)
+
     at = models.DateTimeField("time (UTC)")
     kind = models.CharField(max_length=40)
 
@@ -63,7 +88,7 @@ class Entry(models.Model):
     request_id = models.TextField("broker's request id", blank=True)
 
     sentence = models.TextField()
-    data = models.JSONField(default=dict)
+    data = CanonicalDataField()
 
     class Meta:
         verbose_name = "audit entry"
@@ -90,3 +115,19 @@ class Entry(models.Model):
     @property
     def kind_words(self) -> str:
         return Kind(self.kind).label if self.kind in Kind.values else self.kind
+
+
+class Anchor(models.Model):
+    """The head of the chain at one moment, signed: what was there then cannot be cut off or written anew."""
+
+    sequence = models.BigIntegerField(unique=True)
+    hash = models.CharField(max_length=64)
+    at = models.DateTimeField("time (UTC)")
+    key = models.CharField("key that signed it", max_length=16)
+    signature = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.hash} {self.at:%Y-%m-%d %H:%M:%S}"

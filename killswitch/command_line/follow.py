@@ -50,7 +50,7 @@ class Follower:
                 return self._tell_end()
             if standing is not None and standing.state == State.LATCHED and self._holds():
                 return exit_status(State.LATCHED)
-            self._interrupts.wait(LOOK_EVERY)
+            self._interrupts.wait(LOOK_EVERY, heard=0)
         return self._interrupted()
 
     # --- looking
@@ -150,5 +150,5 @@ class Follower:
             self._kill.refresh_from_db()
             if self._kill.is_over or is_taken(self._kill.id):
                 return True
-            if time.monotonic() > until or self._interrupts.wait(LOOK_EVERY):
+            if time.monotonic() > until or self._interrupts.wait(LOOK_EVERY, heard=1):
                 return False

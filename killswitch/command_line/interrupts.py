@@ -31,12 +31,12 @@ class Interrupts:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait, but no longer than until the next ask. Return whether there was one."""
-        before, until = self.count, time.monotonic() + seconds
-        while self.count == before and (left := until - time.monotonic()) > 0:
+    def wait(self, seconds: float, heard: int) -> bool:
+        """Wait, but no longer than until an ask after those that were `heard`. Return whether there is one."""
+        until = time.monotonic() + seconds
+        while self.count == heard and (left := until - time.monotonic()) > 0:
             time.sleep(min(STEP, left))
-        return self.count != before
+        return self.count != heard
 
     def _note(self, number: int, _frame: Any) -> None:
         self.count += 1

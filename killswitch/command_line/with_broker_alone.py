@@ -102,7 +102,7 @@ class Process:
         future = broker.start(self._glass.run())
         while not concurrent.futures.wait([future], timeout=0).done:
             self._show()
-            if self._interrupts.wait(LOOK_EVERY):
+            if self._interrupts.wait(LOOK_EVERY, self._heard):
                 self._hear()
         return self._tell_end(future.exception())
 

@@ -54,9 +54,10 @@ def claim(kill_id: uuid.UUID, source: str) -> Claim | None:
         kill = Kill.objects.filter(id=kill_id, ended_at=None).first()
         if kill is None:
             return None
-        # Sweeps before the kill, as every other transaction locks them.
-        claimed = _take_sweeps(kill, token, now, source)
+        # Sweeps before the kill, as every other transaction locks them; the end of the chain last.
+        claimed, drafts = _take_sweeps(kill, token, now, source)
         has_roster = _take_roster(kill, token)
+        append(drafts)
     if not claimed and not has_roster:
         return None
     return Claim(kill, token, source, claimed, has_roster)
@@ -77,15 +78,15 @@ def _take_roster(kill: Kill, token: uuid.UUID) -> bool:
     return pending.update(lease_token=token, lease_until=lease(LEASE)) == 1
 
 
-def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> list[ClaimedSweep]:
+def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> tuple[list[ClaimedSweep], list[Draft]]:
+    """Take what is due of a kill's sweeps. Return them with what is to be told."""
     due = Sweep.objects.filter(is_free(), kill=kill, ended_at=None)
     if not due.update(lease_token=token, lease_until=lease(LEASE)):
-        return []
+        return [], []
     sweeps = list(Sweep.objects.filter(kill=kill, lease_token=token).order_by("account_id"))
     drafts, claimed = announce(kill, [sweep for sweep in sweeps if sweep.claimed_at is None], source, now)
     orphaned = [sweep for sweep in sweeps if sweep.claimed_at is not None]
     drafts += _take_over(kill, orphaned, source, now)
-    append(drafts)
     new = Sweep.objects.filter(kill=kill, lease_token=token, claimed_at=None)
     first = first_attempt(kill, now)
     new.update(claimed_at=now, **first)
@@ -93,7 +94,7 @@ def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> li
         # What is announced later must not take itself for the first.
         one.sweep.first_attempt_at = first.get("first_attempt_at")
     touched = _orders_of(kill, token) if orphaned else {}
-    return claimed + [ClaimedSweep(sweep, None, touched.get(sweep.id, []), False) for sweep in orphaned]
+    return claimed + [ClaimedSweep(sweep, None, touched.get(sweep.id, []), False) for sweep in orphaned], drafts
 
 
 def _orders_of(kill: Kill, token: uuid.UUID) -> dict[int, list[KilledOrder]]:
@@ -170,8 +171,7 @@ def add_accounts(claim: Claim, account_ids: list[int], is_whole: bool) -> list[C
         Sweep.objects.bulk_create(sweeps)
         added = list(Sweep.objects.filter(kill=claim.kill, account_id__in=new).order_by("account_id"))
         drafts, claimed = announce(claim.kill, added, claim.source, now)
-        append([*widened(claim, new, now), *drafts])
-        settle(claim.kill.id, claim.source)
+        append([*widened(claim, new, now), *drafts, *settle(claim.kill.id, claim.source)])
     return claimed
 
 
@@ -196,8 +196,8 @@ def break_off(claim: Claim, sweep: Sweep, why: str) -> None:
         worn_out = Sweep.objects.filter(id=sweep.id, break_offs__gte=BREAK_OFFS)
         if worn_out.update(state=State.UNKNOWN, ended_at=now, error=why):
             subject = Subject.of(claim.kill, sweep.account_id, claim.source)
-            append([*_left_behind(claim, sweep, now), sweep_ended(subject, State.UNKNOWN, None, why, now)])
-            settle(claim.kill.id, claim.source)
+            told = [*_left_behind(claim, sweep, now), sweep_ended(subject, State.UNKNOWN, None, why, now)]
+            append([*told, *settle(claim.kill.id, claim.source)])
 
 
 def _left_behind(claim: Claim, sweep: Sweep, now: datetime) -> list[Draft]:
@@ -221,7 +221,7 @@ def give_up_roster(claim: Claim, why: str) -> None:
     """Write that the broker did not say which accounts there are: the kill cannot be called flat."""
     with transaction.atomic():
         if _my_roster(claim).update(roster=Roster.FAILED, roster_error=f"The accounts could not be listed: {why}"):
-            settle(claim.kill.id, claim.source)
+            append(settle(claim.kill.id, claim.source))
 
 
 def renew_roster(claim: Claim) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
-from killswitch.audit.operations import Draft, append
+from killswitch.audit.operations import Draft
 
 from .entries import Subject
 from .models import Kill, Roster, State
@@ -16,20 +16,21 @@ from .models import Kill, Roster, State
 ORDER = (State.UNKNOWN, State.NOT_FLAT, State.RUNNING, State.LATCHED, State.FLAT)
 
 
-def settle(kill_id: uuid.UUID, source: str) -> None:
+def settle(kill_id: uuid.UUID, source: str) -> list[Draft]:
     """End a kill whose last sweep has ended; keep the state of a latched one true. Call it inside a transaction.
 
-    `source` is who does it, for the record.
+    Returns what to append last in that transaction; `source` is who does it, for the record.
     """
     # The lock lets two workers that end the last two sweeps at once see each other.
     kill = Kill.objects.select_for_update().get(id=kill_id)
     if kill.is_over:
-        return
+        return []
     if kill.is_held:
         state = worst(_states(kill), kill.roster)
         Kill.objects.filter(id=kill_id).exclude(state=state).update(state=state)
     elif kill.roster != Roster.PENDING and not kill.sweeps.filter(ended_at=None).exists():
-        _end(kill, worst(_states(kill), kill.roster), source)
+        return [_end(kill, worst(_states(kill), kill.roster), source)]
+    return []
 
 
 def worst(states: Collection[str], roster: str) -> State:
@@ -44,10 +45,10 @@ def _states(kill: Kill) -> set[str]:
     return set(kill.sweeps.values_list("state", flat=True).distinct())
 
 
-def _end(kill: Kill, state: State, source: str) -> None:
+def _end(kill: Kill, state: State, source: str) -> Draft:
     now = timezone.now()
     Kill.objects.filter(id=kill.id).update(state=state, ended_at=now)
-    append([kill_ended(kill, state, now, source)])
+    return kill_ended(kill, state, now, source)
 
 
 def kill_ended(kill: Kill, state: State, now: datetime, source: str) -> Draft:

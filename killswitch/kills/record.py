@@ -168,7 +168,7 @@ def write(notes: Sequence[Note]) -> list[bool]:
     with transaction.atomic():
         held = _held(notes)
         keeps = [held.get(note.sweep_id) == note.token for note in notes]
-        append(draft for note, kept in zip(notes, keeps, strict=True) for draft in _told(note, kept))
+        told = [draft for note, kept in zip(notes, keeps, strict=True) for draft in _told(note, kept)]
         kept_notes = [note for note, kept in zip(notes, keeps, strict=True) if kept]
         _write_orders(kept_notes)
         for note in kept_notes:
@@ -176,7 +176,8 @@ def write(notes: Sequence[Note]) -> list[bool]:
                 mine = Sweep.objects.filter(id=note.sweep_id, lease_token=note.token)
                 mine.update(**_by_the_shared_clock(note.sweep))
         for kill_id, source in sorted({(note.settles, note.source) for note in kept_notes if note.settles}):
-            settle(kill_id, source)
+            told += settle(kill_id, source)
+        append(told)
     return keeps
 
 

@@ -33,8 +33,8 @@ def release(kill: Kill, *, reason: str, actor: Actor, now: datetime) -> None:
             state=State.RUNNING,
         ):
             raise NotReleased("somebody has released this kill already")
-        append([_entry(kill, Kind.KILL_RELEASED, f"{actor.name} released the latched kill", reason, actor, now)])
-        settle(kill.id, actor.source)
+        released = _entry(kill, Kind.KILL_RELEASED, f"{actor.name} released the latched kill", reason, actor, now)
+        append([released, *settle(kill.id, actor.source)])
 
 
 def record_refused_release(kill: Kill, *, why: str, reason: str, actor: Actor, now: datetime) -> None:

@@ -45,7 +45,7 @@ def test_a_worker_an_hour_ahead_keeps_order_and_deadlines_and_records_by_how_muc
     assert outcomes(over[0]) == {stuck: "stuck"}
     answered = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED)
     assert answered.count() == 2
-    assert all(abs(entry.data["clock_offset"] + HOUR) < 5 for entry in answered), "the broker's clock minus ours"
+    assert all(abs(float(entry.data["clock_offset"]) + HOUR) < 5 for entry in answered), "the broker's clock minus ours"
     for entry in answered:
         assert Entry.objects.get(kind=Kind.ATTEMPT_ANNOUNCED, attempt_id=entry.attempt_id).id < entry.id
     ends = Entry.objects.get(kind=Kind.ORDER_ENDED, order_id=stuck), answered.get(order_id=stuck)
