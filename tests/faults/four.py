@@ -3,7 +3,7 @@
 1. No decision is lost.
 2. Nothing is called canceled, or flat, without the broker's word.
 3. Every DELETE at the broker has an earlier audit entry that announced it.
-4. The audit trail is whole: nothing in it changed, and the database refuses to change it.
+4. The audit trail is whole: it is one chain without a gap, nothing in it changed, and the database refuses to change it.
 """
 
 import uuid
@@ -13,7 +13,9 @@ import msgspec
 import pytest
 from django.db import Error, connection, transaction
 
+from killswitch.audit import chain
 from killswitch.audit.models import Entry
+from killswitch.audit.rows import sealed
 from killswitch.broker.types import Order
 from killswitch.kills.models import Kill, Sweep
 from killswitch.simulator.process import SimulatorProcess
@@ -72,9 +74,19 @@ def check_flat_is_flat(simulator: SimulatorProcess) -> None:
 
 def check_trail(trail: Trail) -> None:
     trail.read()
+    check_chain()
     newest = Entry.objects.order_by("-id").first()
     if newest is None:
         return
     for sql in ("UPDATE audit_entry SET sentence = 'x' WHERE id = %s", "DELETE FROM audit_entry WHERE id = %s"):
         with pytest.raises(Error, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql, [newest.id])
+
+
+def check_chain() -> None:
+    sequence, previous_hash = 0, chain.GENESIS
+    for entry in sealed(Entry.objects.all()):
+        assert entry.sequence == sequence + 1, "a gap"
+        assert entry.previous_hash == previous_hash, f"entry {entry.sequence} does not follow the one before"
+        assert entry.hash == chain.link(chain.hash_of(entry.content), previous_hash), f"entry {entry.sequence} changed"
+        sequence, previous_hash = entry.sequence, entry.hash

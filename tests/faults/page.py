@@ -14,14 +14,13 @@ HEAD = """\
 
 What may break while a kill is on its way, and what must be seen then. Each row is shown by the tests named beside it,
 with real processes and signals; `python -m tests.faults.page` writes this page from them, and a test holds it equal.
-The numbers that are missing belong to the audit trail's own tests.
 
 After every one of these tests the stand-in broker's own log and book are held against the database:
 
 1. No decision is lost: every kill that was committed has ended, or holds because it is latched.
 2. Nothing is called canceled without the broker's word, and no account flat that has a matching open order.
 3. Every DELETE at the broker has an earlier audit entry that announced it.
-4. The audit trail only ever grew, and the database refuses to change it.
+4. The audit trail is one chain without a gap, it only ever grew, and the database refuses to change it.
 
 | # | fault | what must be seen | shown by |
 | --- | --- | --- | --- |

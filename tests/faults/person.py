@@ -32,6 +32,11 @@ class Person:
         assert {"csrfmiddlewaretoken", "idempotency_key"} <= fields.keys()
         return fields | {name: str(value) for name, value in asked.items()}
 
+    def token(self) -> dict[str, str]:
+        """Return what a form of any page carries against forgery."""
+        [token] = set(re.findall(r'name="csrfmiddlewaretoken" value="([^"]*)"', self._http.get("/kills/").text))
+        return {"csrfmiddlewaretoken": token}
+
     def send(self, form: dict[str, str]) -> httpx.Response:
         """Press the button of a form, on a connection of its own."""
         with httpx.Client(base_url=self._http.base_url, cookies=self._http.cookies, timeout=30) as http:
