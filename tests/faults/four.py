@@ -3,7 +3,7 @@
 1. No decision is lost.
 2. Nothing is called canceled, or flat, without the broker's word.
 3. Every DELETE at the broker has an earlier audit entry that announced it.
-4. The audit trail is whole: it is one chain without a gap, nothing in it changed, and the database refuses to change it.
+4. The audit trail is one chain without a gap, it only ever grew, and the database refuses to change it.
 """
 
 import uuid
