@@ -86,9 +86,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"].setdefault("OPTIONS", {}).update(
-        # A process that is frozen in a transaction, or whose machine is cut off, must not hold its locks for long:
-        # the watchdog waits for them.
-        options="-c idle_in_transaction_session_timeout=5000 -c lock_timeout=3000",
+        # A process that is frozen in a transaction, or whose machine is cut off, must not hold its locks for long: a
+        # press waits for the end of the audit trail, and waits longer than the server lets such a process be.
+        options="-c idle_in_transaction_session_timeout=2000 -c lock_timeout=6000",
         connect_timeout=3,
         tcp_user_timeout=5000,
     )

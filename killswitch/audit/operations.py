@@ -91,6 +91,10 @@ def _insert(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> None:
             f"INSERT INTO {Entry._meta.db_table} ({columns}) VALUES ({marks})",  # noqa: S608
             list(_rows(drafts, sequence, previous_hash)),
         )
+        if connection.vendor == "postgresql":
+            # executemany is a pipeline, after which the server does not count a transaction as idle: whoever froze
+            # here would hold the end of the chain for ever. A plain statement makes it count again.
+            cursor.execute("SELECT 1")
 
 
 def _rows(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> Iterator[list[Any]]:

@@ -13,7 +13,7 @@ from killswitch.audit.models import Entry, Kind
 from killswitch.kills.models import State
 from tests.conftest import ROOT, wait_for
 
-from .conftest import World, outcomes
+from .conftest import LogIn, World, outcomes
 from .postgresql import PostgreSQL, as_the_database, find_binaries
 from .stack import Stack
 
@@ -65,3 +65,32 @@ def test_what_the_broker_answered_while_the_database_was_gone_is_written_once(wo
     ended = Counter(Entry.objects.filter(kind=Kind.ORDER_ENDED).values_list("order_id", flat=True))
     assert ended == dict.fromkeys(outcomes(over), 1)
     assert not Entry.objects.filter(kind=Kind.SWEEP_TAKEN_OVER).exists()
+
+
+FREEZE_WHILE_IT_APPENDS = """
+import os, signal
+from django.db import transaction
+from django.utils import timezone
+from killswitch.audit.operations import Draft, append
+with transaction.atomic():
+    append([Draft(kind="access.denied", at=timezone.now(), sentence="never committed")])
+    print("frozen", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.fault(
+    21, what="a process freezes in the middle of an audit append", seen="a press goes through once it is cut off"
+)
+def test_a_process_that_freezes_while_it_appends_keeps_nobody_from_pressing(world: World, log_in: LogIn) -> None:
+    world.stack.broker("--accounts", "0")
+    account = world.account(orders=2)
+    world.stack.redis()
+    world.stack.worker()
+    desk = log_in(world.stack.web(), "desk")
+    form = desk.open_form(account=account)
+    frozen = world.stack.start("frozen", [sys.executable, "manage.py", "shell", "-c", FREEZE_WHILE_IT_APPENDS])
+    wait_for(lambda: "frozen" in frozen.said, "the process to freeze")
+    kill = world.ended(world.click(desk, form))
+    assert (kill.state, world.open(account)) == (State.FLAT, [])
+    assert not Entry.objects.filter(sentence="never committed").exists()
