@@ -27,6 +27,7 @@ from killswitch.celery import app
 from killswitch.demo import redis_server
 from killswitch.kills.carry_out import close
 from killswitch.simulator.process import SimulatorProcess
+from tests import last_in_its_transaction
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,6 +54,9 @@ def _flush_as_the_migrations_left_it(case: TransactionTestCase) -> None:
 
 _flush = TransactionTestCase._fixture_teardown
 TransactionTestCase._fixture_teardown = _flush_as_the_migrations_left_it  # type: ignore[method-assign]
+
+
+last_in_its_transaction.install()
 
 
 def pytest_unconfigure() -> None:

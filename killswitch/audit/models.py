@@ -52,6 +52,9 @@ class CanonicalDataField(models.TextField):  # type: ignore[type-arg]
     def from_db_value(self, value: str, *_: object) -> Any:
         return json.loads(value)
 
+    def to_python(self, value: Any) -> Any:
+        return value
+
     def get_prep_value(self, value: Any) -> str:
         return value if isinstance(value, str) else canonical(value).decode()
 

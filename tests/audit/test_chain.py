@@ -212,3 +212,21 @@ class TestTheDatabaseRefuses:
         else:
             columns = ", ".join(f.column for f in Anchor._meta.concrete_fields)
             self.refuses(f"INSERT OR REPLACE INTO audit_anchor ({columns}) SELECT {columns} FROM audit_anchor")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLastInItsTransaction:
+    """What the tests hold everywhere: see tests/last_in_its_transaction.py."""
+
+    def test_a_write_after_an_entry_is_noticed(self) -> None:
+        with pytest.raises(AssertionError, match="after an audit entry"), transaction.atomic():
+            append([draft(1)])
+            Anchor.objects.create(sequence=1, hash="x", at=NOON, key="k", signature="s")
+
+    def test_before_it_and_in_the_next_transaction_is_fine(self) -> None:
+        for number in (1, 2):
+            with transaction.atomic():
+                Anchor.objects.create(sequence=number, hash="x", at=NOON, key="k", signature="s")
+                append([draft(number), draft(number)])
+                append([draft(number)])
+        assert Entry.objects.count() == 6
