@@ -83,18 +83,19 @@ def _head() -> tuple[int, str]:
 
 
 def _insert(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> None:
-    """Write rows past Django's own bulk_create, which takes twice as long: nobody else can append meanwhile."""
+    """Write rows in the database's fastest way, past Django's own bulk_create: nobody else can append meanwhile."""
+    rows = list(_rows(drafts, sequence, previous_hash))
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in _COLUMNS)
-    marks = ", ".join(["%s"] * len(_COLUMNS))
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {Entry._meta.db_table} ({columns}) VALUES ({marks})",  # noqa: S608
-            list(_rows(drafts, sequence, previous_hash)),
-        )
         if connection.vendor == "postgresql":
-            # executemany is a pipeline, after which the server does not count a transaction as idle: whoever froze
-            # here would hold the end of the chain for ever. A plain statement makes it count again.
-            cursor.execute("SELECT 1")
+            # Not executemany, which is a pipeline: after one the server never takes a transaction for idle, and whoever
+            # froze here would hold the end of the chain for ever.
+            with cursor.copy(f"COPY {Entry._meta.db_table} ({columns}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            marks = ", ".join(["%s"] * len(_COLUMNS))
+            cursor.executemany(f"INSERT INTO {Entry._meta.db_table} ({columns}) VALUES ({marks})", rows)  # noqa: S608
 
 
 def _rows(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> Iterator[list[Any]]:
