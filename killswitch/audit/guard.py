@@ -5,7 +5,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from .chain import GENESIS
 
-TABLES = ("audit_entry", "audit_anchor")
+TABLES = ("audit_entry", "audit_anchor", "audit_anchorkey")
 REFUSAL = "the audit trail is append-only"
 NOT_AT_THE_END = "the audit trail is append-only: this entry does not follow the last one"
 
@@ -19,10 +19,9 @@ def _sqlite() -> Triggers:
         triggers[table, f"{table}_no_update"] = f"BEFORE UPDATE ON {table} {refuse}"
         triggers[table, f"{table}_no_delete"] = f"BEFORE DELETE ON {table} {refuse}"
     # INSERT OR REPLACE deletes without firing the triggers above.
-    same = "id = NEW.id OR sequence = NEW.sequence"
-    triggers["audit_anchor", "audit_anchor_no_replace"] = (
-        f"BEFORE INSERT ON audit_anchor WHEN EXISTS (SELECT 1 FROM audit_anchor WHERE {same}) {refuse}"  # noqa: S608
-    )
+    for table, name in (("audit_anchor", "sequence"), ("audit_anchorkey", "key")):
+        same = f"SELECT 1 FROM {table} WHERE id = NEW.id OR {name} = NEW.{name}"  # noqa: S608
+        triggers[table, f"{table}_no_replace"] = f"BEFORE INSERT ON {table} WHEN EXISTS ({same}) {refuse}"
     last = "(SELECT {} FROM audit_entry ORDER BY id DESC LIMIT 1)"
     triggers["audit_entry", "audit_entry_at_the_end"] = (
         f"BEFORE INSERT ON audit_entry WHEN NEW.id IS NOT coalesce({last.format('id')}, 0) + 1 "

@@ -44,6 +44,8 @@ class Kind(models.TextChoices):
     DRILL_SCHEDULED = "drill.scheduled", "Drills scheduled"
     PROCESS_STARTED = "process.started", "Process started"
     CLOCK_OFFSET = "clock.offset", "Clock compared with the broker’s"
+    ANCHOR_UNDELIVERED = "anchor.undelivered", "Anchors do not arrive"
+    ANCHOR_DELIVERED = "anchor.delivered", "Anchors arrive again"
 
 
 class CanonicalDataField(models.TextField):  # type: ignore[type-arg]
@@ -134,3 +136,17 @@ class Anchor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.hash} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class AnchorKey(models.Model):
+    """The public half of a key that signed anchors: what was signed stays verifiable when the key is another."""
+
+    key = models.CharField("first 16 hexadecimal digits of its SHA-256", max_length=16, unique=True)
+    public = models.TextField("public key (PEM)")
+    first_used_at = models.DateTimeField("first used (UTC)")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.key

@@ -28,6 +28,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='AnchorKey',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.CharField(max_length=16, unique=True, verbose_name='first 16 hexadecimal digits of its SHA-256')),
+                ('public', models.TextField(verbose_name='public key (PEM)')),
+                ('first_used_at', models.DateTimeField(verbose_name='first used (UTC)')),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Entry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False, verbose_name='sequence number')),
