@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -54,9 +55,30 @@ def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
     return value
 
 
-def header(name: str) -> str:
+def secret(name: str) -> str:
+    """Read a secret from the variable, or from the file that `name`_FILE names. Empty where neither is set."""
+    value, path = text(name, ""), text(f"{name}_FILE", "")
+    if value and path:
+        stop(name, f"and {name}_FILE are both set: set one of them")
+    if not path:
+        return value
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        stop(f"{name}_FILE", f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}")
+
+
+def file(name: str) -> str:
+    """Read the path of a file, which need not be there. Empty where it is not set."""
+    value = text(name, "")
+    if value and not Path(value).is_absolute():
+        stop(name, "must be an absolute path: processes start in different folders")
+    return value
+
+
+def header(name: str, value: str | None = None) -> str:
     """Read a value that goes into an HTTP header: printable ASCII without blanks."""
-    value = text(name)
+    value = text(name) if value is None else value
     if not all(33 <= ord(character) <= 126 for character in value):
         stop(name, "has blanks or characters that cannot stand in an HTTP header: copy it again")
     return value

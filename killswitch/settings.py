@@ -6,6 +6,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from . import env
+from .anchor_settings import *  # noqa: F403
 from .kill_settings import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "killswitch.audit",
+    "killswitch.notary",
     "killswitch.access",
     "killswitch.kills",
     "killswitch.book",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("access", "audit", "book", "broker", "command_line", "demo", "health", "kills", "simulator")
+ROOMS = ("access", "audit", "book", "broker", "command_line", "demo", "health", "kills", "notary", "simulator")
 
 # What each room may import of the others. `demo` starts processes and knows only names.
 MAY_KNOW = {
@@ -15,14 +15,21 @@ MAY_KNOW = {
     "simulator": set(),
     "access": {"audit"},
     "kills": {"broker", "audit"},
+    "notary": {"audit"},
     "book": {"broker"},
     "health": {"kills", "book", "audit", "broker", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
-    "orders_ui": {"kills", "book", "audit", "health", "access"},
+    "orders_ui": {"kills", "book", "audit", "notary", "health", "access"},
 }
 # Packages that are the business of one room alone.
-BELONGS_TO = {"httpx": {"broker"}, "httpx_aiohttp": {"broker"}, "aiohttp": {"broker", "simulator"}}
+BELONGS_TO = {
+    "httpx": {"broker", "notary"},
+    "httpx_aiohttp": {"broker"},
+    "aiohttp": {"broker", "simulator"},
+    "cryptography": {"notary"},
+    "boto3": {"notary"},
+}
 WAYS_TO_WRITE_AN_ENTRY = ("Entry.objects.bulk_create", "Entry.objects.create", "{Entry._meta.db_table}")
 KNOWS_NO_DJANGO = ("broker", "simulator", "demo")
 
