@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
 
 from killswitch.access.operations import record_denial
 from killswitch.access.roles import actor_of
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
 
 SECRET_FIELDS = ("csrfmiddlewaretoken",)
@@ -26,7 +27,7 @@ def needs(allowed: Allowed, what: str, *, role: str = "") -> Callable[[View], Vi
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if allowed(request.user):
                 return view(request, *args, **kwargs)
             return refuse(request, what, role)

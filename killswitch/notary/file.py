@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from killswitch.audit.anchors import anchor_line
 from killswitch.audit.models import Anchor
 
+LONGEST_LINE = 4096
+
 
 class File:
     """Made anew where somebody took it away, and safe on the disk before an anchor counts as delivered."""
@@ -33,10 +35,12 @@ class File:
 
 
 def _append(handle: int, lines: bytes) -> None:
-    """Write all or nothing. A line that a crash left without its end is given one."""
+    """Write all or nothing. A line that a crash broke off is gone on with: what broke off then is what comes now."""
     size = os.fstat(handle).st_size
-    if size and os.pread(handle, 1, size - 1) != b"\n":
-        lines = b"\n" + lines
+    start = max(0, size - LONGEST_LINE)
+    broken_off = os.pread(handle, size - start, start).rpartition(b"\n")[2]
+    if broken_off:
+        lines = lines[len(broken_off) :] if lines.startswith(broken_off) else b"\n" + lines
     try:
         written = 0
         while written < len(lines):

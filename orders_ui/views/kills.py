@@ -28,7 +28,7 @@ SELECTED_AT_MOST = 200
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def kills(request: HttpRequest) -> HttpResponse:
+def kills(request: HttpRequest) -> HttpResponseBase:
     return press(request) if request.method == "POST" else all_kills(request)
 
 

@@ -64,11 +64,22 @@ class TestFile:
         assert path.read_bytes().splitlines() == lines([second, third])
         assert path.stat().st_mode & 0o777 == 0o600
 
-    def test_a_line_that_a_crash_cut_off_stays_alone(self, path: Path, anchored: Anchored) -> None:
+    @pytest.mark.parametrize("length", [1, 30, -1])
+    def test_a_line_that_a_crash_broke_off_is_gone_on_with(self, length: int, path: Path, anchored: Anchored) -> None:
+        first, second = anchored(2)
+        File(str(path)).take([first])
+        with path.open("ab") as file:
+            file.write((anchor_line(second) + b"\n")[:length])
+        File(str(path)).take([second])
+        assert path.read_bytes() == b"".join(line + b"\n" for line in lines([first, second]))
+
+    def test_what_somebody_else_wrote_without_an_end_stays_a_line_of_its_own(
+        self, path: Path, anchored: Anchored
+    ) -> None:
         [anchor] = anchored()
-        path.write_bytes(b'{"algorithm":"ed2')
+        path.write_bytes(b"# evidence")
         File(str(path)).take([anchor])
-        assert path.read_bytes().splitlines() == [b'{"algorithm":"ed2', *lines([anchor])]
+        assert path.read_bytes().splitlines() == [b"# evidence", *lines([anchor])]
 
     def test_a_full_disk_is_an_error(self, anchored: Anchored) -> None:
         if not Path("/dev/full").exists():

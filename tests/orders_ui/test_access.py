@@ -31,6 +31,8 @@ PAGES = {
     "/kills/new/?account=1001": KILL,
     "/audit/": TRAIL,
     "/audit/{entry}/": TRAIL,
+    "/audit/anchors.jsonl": TRAIL,
+    "/audit/public-key.pem": TRAIL,
     "/users/": USERS,
     "/users/new/": USERS,
     "/users/{user}/": USERS,
