@@ -140,6 +140,24 @@ def check_agreement(demo: Demo) -> None:
     database.close()
 
 
+def test_the_end_of_a_kill_is_anchored(demo: Demo) -> None:
+    Person(demo, "desk").kill(account=19816, dry_run="on")
+    database = sqlite3.connect(f"file:{demo.folder}/killswitch.sqlite3?mode=ro", uri=True)
+    [(end, own_hash)] = database.execute("SELECT max(id), hash FROM audit_entry WHERE kind = 'kill.ended'").fetchall()
+    database.close()
+    file = demo.folder / "anchors.jsonl"
+    last = wait_for(
+        lambda: (
+            (lines := file.read_text().splitlines()) and (told := json.loads(lines[-1]))["sequence"] >= end and told
+        ),
+        "the anchor",
+    )
+    assert last["sequence"] > end or last["hash"] == own_hash
+    page = Person(demo, "compliance").get("/audit/")
+    assert f"<dt>file {file}</dt>" in page
+    assert "ANCHORS" not in page
+
+
 def test_only_the_desk_may_kill(demo: Demo) -> None:
     for name in ("compliance", "admin"):
         with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -148,7 +166,7 @@ def test_only_the_desk_may_kill(demo: Demo) -> None:
 
 def test_all_ends_on_sigterm_and_starts_again_on_the_same_data(tmp_path: Path) -> None:
     first = Demo(tmp_path)
-    assert set(first.told["processes"]) == {"redis", "simulator", "worker", "beat", "watchdog", "web"}
+    assert set(first.told["processes"]) == {"redis", "simulator", "worker", "beat", "watchdog", "notary", "web"}
     kill = Person(first, "desk2").kill(account=19816)
     assert first.stop() == 0
     assert not (tmp_path / "demo.json").exists()

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from killswitch.access.role_names import DEMO_USERS
 from killswitch.demo import redis_server
@@ -131,6 +132,7 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
     python = [sys.executable, "-m"]
     told = ("CLEAR_STREET_BASE_URL", "CLEAR_STREET_API_KEY", "BROKER_IS_SIMULATOR")
     of_the_broker = {name: environment[name] for name in told if name in environment}
+    of_the_notary = anchoring(environment)
     commands = {
         "worker": [
             *python,
@@ -145,14 +147,16 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         ],
         "beat": [*python, "celery", "-A", "killswitch", "beat", "-l", "WARNING"],
         "watchdog": [sys.executable, "manage.py", "watchdog"],
+        "notary": [sys.executable, "manage.py", "notary"],
         "web": [*python, "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"],
     }
     for name, command in commands.items():
-        processes.start(name, command, of_the_broker)
+        processes.start(name, command, of_the_broker | (of_the_notary if name == "notary" else {}))
     waits = {
         "web": lambda: answers(f"http://{environment['WEB_BIND']}/healthz"),
         "worker": lambda: says(processes.log_of("worker"), "ready."),
         "watchdog": lambda: says(processes.log_of("watchdog"), "watching"),
+        "notary": lambda: says(processes.log_of("notary"), "watching"),
     }
     for name, ready in waits.items():
         processes.wait_until(name, lambda ready=ready: stopping.is_set() or ready(), 60)  # type: ignore[misc]
@@ -181,12 +185,28 @@ def start_simulator(processes: Processes, environment: dict[str, str]) -> None:
 def prepare_database(environment: Mapping[str, str]) -> str:
     password = kept_secret("password", 9)
     for command in (["migrate", "--verbosity", "0"], ["make_demo_users"]):
-        result = subprocess.run(
-            [sys.executable, "manage.py", *command], env={**environment, "DEMO_PASSWORD": password}, check=False
-        )
-        if result.returncode:
-            raise Died(f"manage.py {command[0]} did not go through")
+        manage({**environment, "DEMO_PASSWORD": password}, *command)
     return password
+
+
+def anchoring(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the notary is told beyond the others: a key of the demo's own, and a file to bring anchors to."""
+    folder = FOLDER.resolve()
+    name = database_name(environment).removeprefix("killswitch").removesuffix(".sqlite3")
+    told = {"ANCHOR_FILE": environment.get("ANCHOR_FILE") or f"{folder}/anchors{name}.jsonl"}
+    if environment.get("ANCHOR_KEY") or environment.get("ANCHOR_KEY_FILE"):
+        return told
+    key = folder / "anchor-key.pem"
+    if not key.exists():
+        manage(environment, "anchor_key", str(key), "--verbosity", "0", stdout=subprocess.DEVNULL)
+    return {**told, "ANCHOR_KEY_FILE": str(key)}
+
+
+def manage(environment: Mapping[str, str], *command: str, **options: Any) -> None:
+    """Run a command of manage.py. Raises Died."""
+    result = subprocess.run([sys.executable, "manage.py", *command], env=environment, check=False, **options)
+    if result.returncode:
+        raise Died(f"manage.py {command[0]} did not go through")
 
 
 def listens(path: Path) -> bool:

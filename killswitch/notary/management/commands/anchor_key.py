@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, file: Path | None, **options: Any) -> None:
         key = _make(file) if file else _configured()
         self.stdout.write(key.public, ending="")
-        if file:
+        if file and options["verbosity"]:
             self.stderr.write(f"{file} is the private key {key.id}: set ANCHOR_KEY_FILE to its path for the notary.")
             self.stderr.write(
                 "Above is the public half: keep a copy of it where nobody who runs this database can change it."
