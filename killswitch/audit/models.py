@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Now
 
 from killswitch.fields import ExactDecimalField
 
@@ -150,3 +151,43 @@ class AnchorKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Verification(models.Model):
+    """One check of the chain: who asked for it, how far it has come, and what it found.
+
+    Only its end is an entry of the trail. This row says what is under way, and lets a check go on where it stood.
+    """
+
+    class State(models.TextChoices):
+        ASKED = "asked", "asked for"
+        RUNNING = "running", "running"
+        STOPPED = "stopped", "stopped before its end"
+        HOLDS = "holds", "holds"
+        BROKEN = "broken", "does not hold"
+        FAILED = "failed", "could not be carried out"
+
+    state = models.CharField(max_length=10, choices=State, default=State.ASKED)
+    asked_at = models.DateTimeField(db_default=Now())
+    asked_by_id = models.BigIntegerField(null=True)
+    asked_by_name = models.CharField(max_length=150, blank=True)
+    source = models.CharField("from where", max_length=200, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    first = models.BigIntegerField("from entry", default=1)
+    last = models.BigIntegerField("to entry", null=True)  # None until it begins: then the last there is
+    next = models.BigIntegerField("entry to go on with", default=1)
+    kept = models.JSONField(null=True)  # how the walk stands, to go on with
+    checked = models.BigIntegerField("entries checked", default=0)
+    finding = models.JSONField(null=True)  # as `verify_export.Report` tells it
+
+    lease_token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["state", "id"], name="audit_verification_state")]
+
+    def __str__(self) -> str:
+        return f"verification {self.id}: {self.state}"
