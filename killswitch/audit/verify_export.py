@@ -31,10 +31,7 @@ HOLDS, DOES_NOT_HOLD, NOT_CHECKED = 0, 1, 2
 GENESIS = b"0" * 64
 PIECE = 20_000
 # Breaks that are looked into; of those beyond only the number is told.
-BREAKS_KEPT = (
-    *("is_excerpt", "expected", "checked", "skeletons", "gaps", "first", "last", "break_count", "held", "held_count"),
-    *("differs", "proven", "_unproven", "_highest"),
-)
+BREAKS_KEPT = 50
 # How far an entry may have been moved or renumbered for its old number to be found.
 NUMBERS_TRIED = 5_000
 
@@ -434,14 +431,16 @@ class Finding:
 
     @property
     def found(self) -> str:
-        found = WORDS[self.kind][1].format(
-            first=_figure(self.first), last=_figure(self.last), where=self.where, detail=self.detail, next=self._next
-        )
+        found = self._say(WORDS[self.kind][1])
         return found[0].upper() + found[1:]
 
     @property
     def means(self) -> str:
-        return WORDS[self.kind][2]
+        return self._say(WORDS[self.kind][2])
+
+    def _say(self, words: str) -> str:
+        last = "?" if self.last is None else f"{self.last:,}"
+        return words.format(where=self.where, last=last, detail=self.detail).rstrip()
 
     @property
     def where(self) -> str:
@@ -451,14 +450,6 @@ class Finding:
         if self.last is None or self.last == self.first:
             return f"entry {self.first:,}"
         return f"entries {self.first:,} to {self.last:,}"
-
-    @property
-    def _next(self) -> str:
-        return _figure(None if self.first is None else self.first + 1)
-
-
-def _figure(number: int | None) -> str:
-    return "?" if number is None else f"{number:,}"
 
 
 _TOUCHED = "Somebody or something changed the record, or this copy of it, after it was written."
@@ -832,7 +823,10 @@ class Walk:
         return walk
 
 
-_KEPT = "is_excerpt expected checked skeletons gaps first last break_count held held_count differs proven _unproven _highest".split()
+_KEPT = (
+    *("is_excerpt", "expected", "checked", "skeletons", "gaps", "first", "last", "break_count", "held", "held_count"),
+    *("differs", "proven", "_unproven", "_highest"),
+)
 
 
 def _sealed_as(content: bytes, own: bytes, previous: bytes) -> int | None:
@@ -1171,7 +1165,8 @@ def _opened(name: str) -> Iterator[Any]:
 
 def _text_of(name: str) -> str:
     with _opened(name) as file:
-        return file.read(1_000_000).decode("ascii", "replace")
+        text: bytes = file.read(1_000_000)
+        return text.decode("ascii", "replace")
 
 
 if __name__ == "__main__":
