@@ -1,9 +1,10 @@
 """Read entries as they were sealed: straight from the table into the form that their hashes were taken over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet, TextField
 from django.db.models.expressions import RawSQL
@@ -17,6 +18,7 @@ UUIDS = ("attempt_id", "kill_id")
 
 _NAMES = chain.Content.__struct_fields__
 _NUMBERS = tuple(_NAMES.index(name) for name in NUMBERS)
+_UUIDS = tuple(_NAMES.index(name) for name in UUIDS)
 _DATA = _NAMES.index("data")
 
 
@@ -38,35 +40,62 @@ class Sealed(NamedTuple):
         return chain.skeleton(self.sequence, content_hash, self.hash, self.previous_hash)
 
 
-def sealed(entries: QuerySet[Entry], *, after: int = 0, up_to: int | None = None) -> Iterator[Sealed]:
+def sealed(entries: QuerySet[Entry], *, after: int | None = 0, up_to: int | None = None) -> Iterator[Sealed]:
     """Yield `entries` in their order, those numbered above `after` and at most `up_to`; a few thousand in memory.
 
     Since nothing is ever changed, the pieces that it reads fit together whatever is appended meanwhile.
     """
     columns = [RawSQL(sql, [], TextField()) for sql in _columns()]  # noqa: S611  (no part of it comes from outside)
     wanted = entries.order_by("id") if up_to is None else entries.order_by("id").filter(id__lte=up_to)
+    content_of = _content_of_sqlite if connection.vendor == "sqlite" else _content
     while True:
-        rows = list(wanted.filter(id__gt=after).values_list(*columns, "hash", "previous_hash")[:BATCH])
+        these = wanted if after is None else wanted.filter(id__gt=after)
+        rows = _fetched(these.values_list(*columns, "hash", "previous_hash")[:BATCH])
         for row in rows:
-            yield Sealed(row[_SEQUENCE], _content(row), row[-2], row[-1])
+            yield Sealed(row[_SEQUENCE], content_of(row), row[-2], row[-1])
         if len(rows) < BATCH:
             return
         after = rows[-1][_SEQUENCE]
 
 
+def _fetched(wanted: QuerySet[Entry, Any]) -> list[tuple[Any, ...]]:
+    """Ask for rows as the driver gives them: Django would look at each value of each again."""
+    try:
+        query = wanted.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(*query)
+        return list(cursor.fetchall())
+
+
 _SEQUENCE = _NAMES.index("sequence")
 
 
-def _content(row: tuple[Any, ...]) -> bytes:
+def _content(row: Sequence[Any]) -> bytes:
     values = list(row[:-2])
     try:
         values[_DATA] = msgspec.Raw(values[_DATA].encode())
         for index in _NUMBERS:
-            values[index] = chain.number(values[index])
+            number = values[index]
+            if number is not None and not -(2**53) < number < 2**53:
+                values[index] = chain.number(number)
         return chain.seal(chain.Content(*values))
     except (AttributeError, TypeError, ValueError):
         # Somebody put something into the table that no entry holds: it must not stop whoever looks for it.
         return repr(row).encode()
+
+
+def _content_of_sqlite(row: Sequence[Any]) -> bytes:
+    values = list(row)
+    try:
+        for index in _UUIDS:
+            text = values[index]
+            if text is not None:
+                values[index] = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    except TypeError:
+        return repr(row).encode()
+    return _content(values)
 
 
 def _columns() -> list[str]:
@@ -80,9 +109,6 @@ def _of_sqlite(name: str) -> str:
     if name == "at":
         text = f"substr({column}, 1, 10) || 'T' || substr({column}, 12)"
         return f"CASE length({column}) WHEN 26 THEN {text} || 'Z' WHEN 19 THEN {text} || '.000000Z' ELSE {column} END"
-    if name in UUIDS:
-        starts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-        return "||'-'||".join(f"substr({column}, {start}, {length})" for start, length in starts)
     return column
 
 
