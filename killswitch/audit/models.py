@@ -176,12 +176,14 @@ class Verification(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     first = models.BigIntegerField("from entry", default=1)
-    last = models.BigIntegerField("to entry", null=True)  # None until it begins: then the last there is
+    last_asked = models.BigIntegerField("to which entry", null=True)  # None: to the last one there is
+    last = models.BigIntegerField("to entry", null=True)  # known when it begins
     next = models.BigIntegerField("entry to go on with", default=1)
     kept = models.JSONField(null=True)  # how the walk stands, to go on with
     checked = models.BigIntegerField("entries checked", default=0)
     finding = models.JSONField(null=True)  # as `verify_export.Report` tells it
 
+    in_background = models.BooleanField(default=True)
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
 

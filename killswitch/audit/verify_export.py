@@ -39,6 +39,8 @@ NUMBERS_TRIED = 5_000
 # excerpt is None. What is not written as an entry is has no hash of its content; its number may be None.
 if TYPE_CHECKING:  # Python 3.9 cannot say it when it runs
     Entry = tuple[int | None, bytes | None, bytes, bytes, bytes | None]
+else:
+    Entry = tuple
 
 
 class CannotCheck(Exception):
@@ -612,10 +614,14 @@ class Walk:
     _highest: int = 0  # number passed before the last break
     _missing: list[tuple[int, int, Break]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._unproven = self.expected or 1
+
     def follow(self, entries: Iterable[Entry]) -> int:
         """Go on with these entries; return how many they were."""
         sha256, before = hashlib.sha256, self._before
-        expected, head, anchored = self.expected, self.head, self._anchored
+        began_with = expected = self.expected
+        head, anchored = self.head, self._anchored
         count = 0
         for entry in entries:
             count += 1
@@ -643,6 +649,7 @@ class Walk:
         self.expected, self.head, self._before = expected, head, before
         self.checked += count
         if expected is not None and count:
+            self.first = began_with if self.first is None else self.first
             self.last = max(self.last or 0, expected - 1)
         return count
 
@@ -936,7 +943,7 @@ class Report:
                     "found": found.found,
                     "means": found.means,
                 }
-                for found in self.findings
+                for found in self.findings[:BREAKS_KEPT]
             ],
             "to_do": "" if self.holds else TO_DO,
             "first": self.first,
@@ -954,18 +961,21 @@ class Report:
             "notes": self.notes,
         }
 
-    def as_text(self) -> str:
-        lines = [self.headline, ""]
-        for number, found in enumerate(self.findings[:FINDINGS_SHOWN]):
-            at = f" (line {found.place:,})" if found.place and found.first is not None else ""
-            lines += [f"{'Also found' if number else 'Found'}: {found.found}{at}", f"  {found.means}", ""]
-        if len(self.findings) > FINDINGS_SHOWN or self.breaks > len(self.findings):
-            lines += [f"The chain breaks at {self.breaks:,} places in all.", ""]
-        if self.findings:
-            lines += [f"What to do: {TO_DO}", ""]
-        lines += [f"Checked: {_counted(self.checked, 'entry', 'entries')}, {_range(self.first, self.last)}."]
-        lines += [f"- {note}" for note in self.notes]
-        return "\n".join(lines)
+
+def text_of_json(told: dict[str, Any]) -> str:
+    """Write what a report says as JSON for people."""
+    lines = [told["headline"], ""]
+    for number, found in enumerate(told["findings"][:FINDINGS_SHOWN]):
+        at = f" (line {found['line']:,})" if found["line"] and found["first"] is not None else ""
+        lines += [f"{'Also found' if number else 'Found'}: {found['found']}{at}", f"  {found['means']}", ""]
+    if len(told["findings"]) > FINDINGS_SHOWN or told["breaks"] > len(told["findings"]):
+        lines += [f"The chain breaks at {_counted(told['breaks'], 'place', 'places')} in all.", ""]
+    if told["to_do"]:
+        lines += [f"What to do: {told['to_do']}", ""]
+    checked = _counted(told["checked"], "entry", "entries")
+    lines += [f"Checked: {checked}, {_range(told['first'], told['last'])}."]
+    lines += [f"- {note}" for note in told["notes"]]
+    return "\n".join(lines)
 
 
 FINDINGS_SHOWN = 5
@@ -1087,7 +1097,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("COULD NOT BE CHECKED: stopped before the end.", file=sys.stderr)
         return NOT_CHECKED
-    print(json.dumps(told.as_json(), indent=2) if options.json else told.as_text())
+    finding = told.as_json()
+    print(json.dumps(finding, indent=2) if options.json else text_of_json(finding))
     if not options.json and not options.excerpt and any(found.kind == "missing" for found in told.findings):
         print("\nIf this file is meant to leave entries out (the export of a search), check it with --excerpt.")
     return told.exit_code
@@ -1120,14 +1131,11 @@ def check(options: argparse.Namespace) -> Report:
     """Check what the command line names. Raises CannotCheck."""
     if bool(options.anchors) != bool(options.public_key):
         raise CannotCheck("Anchors and the public key need each other: give --anchors and --public-key.")
-    keys = [key for name in options.public_key for key in public_keys_of(_text_of(name))]
-    anchors: list[Anchor | bytes] = []
-    if options.anchors:
-        with _opened(options.anchors) as lines:
-            anchors = anchors_of(lines)
+    keys = [key for name in options.public_key for key in public_keys_of_file(name)]
+    anchors = anchors_of_file(options.anchors) if options.anchors else []
     good, wrong = check_anchors(anchors, keys)
     walk = Walk(anchors=good, is_excerpt=options.excerpt)
-    with _opened(options.file) as lines:
+    with opened(options.file) as lines:
         entries = entries_of(lines)
         while walk.follow(islice(entries, PIECE)):
             _tell_progress(walk)
@@ -1147,7 +1155,7 @@ def _tell_progress(walk: Walk | None) -> None:
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[Any]:
+def opened(name: str) -> Iterator[Any]:
     """Open a file to read its lines, unpacked. Raises CannotCheck for whatever goes wrong until it is closed."""
     try:
         with contextlib.ExitStack() as stack:
@@ -1163,10 +1171,16 @@ def _opened(name: str) -> Iterator[Any]:
         raise CannotCheck(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def _text_of(name: str) -> str:
-    with _opened(name) as file:
-        text: bytes = file.read(1_000_000)
-        return text.decode("ascii", "replace")
+def public_keys_of_file(name: str) -> list[PublicKey]:
+    """Raises CannotCheck."""
+    with opened(name) as file:
+        return public_keys_of(file.read(1_000_000).decode("ascii", "replace"))
+
+
+def anchors_of_file(name: str) -> list[Anchor | bytes]:
+    """Raises CannotCheck."""
+    with opened(name) as lines:
+        return anchors_of(lines)
 
 
 if __name__ == "__main__":
