@@ -212,7 +212,9 @@ def entry_of_line(line: bytes) -> Entry:
 
 
 def _looks_like_an_entry(text: bytes) -> bool:
-    return text.startswith(b"{") and all(name in text for name in (b'"hash"', b'"previous_hash"', b'"sequence"'))
+    return text.lstrip().startswith(b"{") and all(
+        name in text for name in (b'"hash"', b'"previous_hash"', b'"sequence"')
+    )
 
 
 def _is_json(text: bytes) -> bool:
@@ -659,13 +661,14 @@ class Walk:
 
     def _compare(self, number: int, own: bytes) -> None:
         """Hold the entry against its anchors, and pass those of entries that are not there."""
+        held = self.held[-1] if self.held else 0
         while self._anchored <= number:
             anchor = self.anchors[self._at]
             self._at += 1
             if anchor.sequence < number:
                 continue
             if anchor.hash != own:
-                self.differs = self.differs or (number, anchor.at, self.held[-1] if self.held else 0)
+                self.differs = self.differs or (number, anchor.at, held)
                 continue
             self.held = [*self.held[:1], number]
             self.held_count += 1
@@ -698,7 +701,7 @@ class Walk:
                 self.breaks[-1].part = "hash"
                 self._go_on(number, None)
                 return
-            if fits and number == self.expected - 1 and previous == self._head_before and not self._last_is_sound():
+            if fits and number == self.expected - 1 and previous == self._head_before and self._was_told(number):
                 # The one before was told already: this is the one in whose place it stands.
                 self.breaks[-1].part = "extra"
                 self._go_on(number, None)
@@ -708,9 +711,8 @@ class Walk:
         self._unproven = (number or self.expected) + 1
         self._go_on(number or self.expected, link(content_hash, previous) if content_hash else None)
 
-    def _last_is_sound(self) -> bool:
-        """Say whether the entry just before fits itself and what stands before it."""
-        return not self.breaks or self._other_head is None or self.breaks[-1].fits_itself
+    def _was_told(self, number: int) -> bool:
+        return bool(self.breaks) and self.break_count == len(self.breaks) and self.breaks[-1].number == number
 
     def _go_on(self, number: int, other_head: bytes | None) -> None:
         self.expected = number + 1
@@ -722,8 +724,11 @@ class Walk:
         self.break_count += 1
         highest = self._highest
         self._highest = max(highest, expected - 1, number or 0)
+        if self.is_excerpt and number is not None and number > expected:
+            self.gaps += 1
+            expected, head = number, previous
         found = Break(place, number, expected, has_form=content_hash is not None)
-        if number is not None and self._came_back(number):
+        if number is not None and (self._came_back(number) or number < (self.first or 1)):
             found.came_later = True
         if len(self.breaks) >= BREAKS_KEPT:
             return
@@ -779,7 +784,7 @@ class Walk:
             shown = [b for b in self.breaks if b.expected < (moved.first or 0)]
         else:
             shown = self.breaks
-        found.extend(filter(None, map(_named, shown)))
+        found.extend(filter(None, (_named(one, self.is_excerpt) for one in shown)))
         return sorted(found, key=lambda finding: finding.first or 0) if moved else found
 
     def _moved(self, shifts: list[tuple[int, Break]]) -> Finding | None:
@@ -848,11 +853,11 @@ def _sealed_as(content: bytes, own: bytes, previous: bytes) -> int | None:
     return None
 
 
-def _named(found: Break) -> Finding | None:
+def _named(found: Break, is_excerpt: bool) -> Finding | None:
     """Name one break by what it shows alone."""
     number, expected, place = found.number, found.expected, found.place
     if not found.has_form:
-        return Finding("edited_form", number or expected, None, place)
+        return Finding("edited_form", number or expected, number or expected, place)
     if number is None:
         return None
     if number > expected:
@@ -871,7 +876,7 @@ def _named(found: Break) -> Finding | None:
             return Finding("inserted", number, number, place, "It is there twice.")
         if found.twin == "other":
             return Finding("inserted", number, number, place, "There are two entries of that number.")
-        if found.came_later:
+        if found.came_later or is_excerpt:
             return Finding("reordered", number, number, place, f"It comes after entry {expected - 1:,}.")
         return Finding("inserted", number, number, place, f"It stands again after entry {expected - 1:,}.")
     if found.part in ("hash", "previous"):
