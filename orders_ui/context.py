@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from killswitch.access import roles
+from killswitch.audit.models import Verification
+from killswitch.audit.verification import broken
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills
 
@@ -56,6 +58,11 @@ class Page:
     @cached_property
     def _kills(self) -> list[Kill]:
         return as_they_stand(running_kills()) if self.may_see else []
+
+    @cached_property
+    def broken_trail(self) -> Verification | None:
+        """Return the verification that found the trail broken, for those who may read it."""
+        return broken() if self.may_read_trail else None
 
     @property
     def broker_host(self) -> str:

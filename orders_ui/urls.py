@@ -3,7 +3,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
 from .converters import NumberConverter
-from .views import account, audit, desk, errors, kills, trail_files, users
+from .views import account, audit, desk, errors, kills, trail_files, users, verification
 
 register_converter(NumberConverter, "number")
 
@@ -17,6 +17,7 @@ urlpatterns = [
     path("kills/<uuid:kill_id>.json", kills.kill_json, name="kill_json"),
     path("audit/", audit.audit, name="audit"),
     path("audit/<number:entry_id>/", audit.entry, name="entry"),
+    path("audit/verification/", verification.verification, name="verification"),
     path("audit/anchors.jsonl", trail_files.anchors, name="anchors"),
     path("audit/public-key.pem", trail_files.public_key, name="public_key"),
     path("users/", users.users, name="users"),

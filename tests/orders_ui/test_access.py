@@ -31,6 +31,7 @@ PAGES = {
     "/kills/new/?account=1001": KILL,
     "/audit/": TRAIL,
     "/audit/{entry}/": TRAIL,
+    "/audit/verification/": TRAIL,
     "/audit/anchors.jsonl": TRAIL,
     "/audit/public-key.pem": TRAIL,
     "/users/": USERS,
