@@ -192,8 +192,9 @@ def prepare_database(environment: Mapping[str, str]) -> str:
 def anchoring(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what the notary is told beyond the others: a key of the demo's own, and a file to bring anchors to."""
     folder = FOLDER.resolve()
-    name = database_name(environment).removeprefix("killswitch").removesuffix(".sqlite3")
-    told = {"ANCHOR_FILE": environment.get("ANCHOR_FILE") or f"{folder}/anchors{name}.jsonl"}
+    database = Path(environment["DATABASE_URL"]).stem
+    file = folder / f"{database.replace('killswitch', 'anchors', 1)}.jsonl"
+    told = {"ANCHOR_FILE": environment.get("ANCHOR_FILE") or str(file)}
     if environment.get("ANCHOR_KEY") or environment.get("ANCHOR_KEY_FILE"):
         return told
     key = folder / "anchor-key.pem"
