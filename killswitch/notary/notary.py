@@ -2,13 +2,11 @@
 
 import logging
 import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connections
 from django.utils import timezone
 
 from killswitch.audit.anchors import last_anchor
@@ -16,9 +14,11 @@ from killswitch.audit.models import Anchor
 
 from .deliveries import deliver, see, tell
 from .keys import Key
+from .loop import Loop
 from .models import Notary as NotaryRow
 from .operations import contradiction, is_due, make_anchor
 from .places import Place
+from .verifying import Verifying, ask
 
 logger = logging.getLogger(__name__)
 
@@ -26,38 +26,6 @@ LOOK_EVERY = 0.5  # seconds
 REPORT_EVERY = 15.0
 LONGEST_PAUSE = 300.0  # between two tries of a place
 FORGOTTEN_AFTER = timedelta(days=7)
-
-
-class Loop:
-    """Does one step after the other for ever. Whatever goes wrong, the next one comes."""
-
-    def __init__(self, what: str, step: Callable[[], float]) -> None:
-        self._what = what
-        self._step = step
-        self._failures = 0
-
-    def once(self) -> float:
-        """Do a step, and return for how many seconds to wait then."""
-        try:
-            pause = self._step()
-        except Exception:
-            connections.close_all()
-            self._failures += 1
-            if self._failures == 1:
-                logger.exception("%s: failed, and tries again until it works", self._what)
-            return min(self._failures, 5)
-        if self._failures:
-            logger.warning("%s: works again, after %d tries", self._what, self._failures)
-            self._failures = 0
-        return pause
-
-    def start(self) -> None:
-        """Run in a thread of its own, which ends with the process."""
-        threading.Thread(target=self._run, name=self._what, daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(self.once())
 
 
 class Carrier:
@@ -88,11 +56,14 @@ class Notary:
 
     def watch(self) -> None:
         """Work until `stop` is called. What hangs then, hangs in a thread that ends with the process."""
+        verifying = Verifying(self._key, is_ending=lambda: self._is_stopping)
         Loop("anchors", self._look).start()
         for place in self._places:
             Loop(place.name, Carrier(place).step).start()
+        Loop("verification", verifying.step).start()
         while not self._is_stopping:
             time.sleep(0.1)
+        verifying.finish()
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -118,6 +89,7 @@ class Notary:
         if self._contradiction:
             logger.error("THE AUDIT TRAIL DOES NOT HOLD: %s", self._contradiction)
             self._report_at = time.monotonic()
+            ask()
 
     def _report(self) -> None:
         """Say in the database that this notary is there and how it is, and what the places do not get."""

@@ -1,0 +1,64 @@
+"""Verifications of the trail, as asked for on its page and once a day: beside the anchors, never before them."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+
+from killswitch.audit import verification
+from killswitch.audit.models import AnchorKey
+from killswitch.audit.operations import Actor
+
+from .keys import Key, raw_of
+
+LOOK_EVERY = 1.0  # seconds
+ASK_EVERY = 60.0
+# How long a verification has to keep how far it came when the process is to end.
+FINISH_WITHIN = 2.0
+
+
+def source() -> str:
+    return f"notary {socket.gethostname()} {os.getpid()}"
+
+
+def ask() -> None:
+    """Ask for a verification of the whole trail."""
+    verification.ask(actor=Actor(source=source()))
+
+
+class Verifying:
+    """Carries out one verification after the other."""
+
+    def __init__(self, key: Key | None, *, is_ending: Callable[[], bool]) -> None:
+        self._key = key
+        self._is_ending = is_ending
+        self._is_at_work = False
+        self._ask_at = time.monotonic()
+
+    def step(self) -> float:
+        if time.monotonic() >= self._ask_at:
+            verification.ask_daily(actor=Actor(source=source()))
+            self._ask_at = time.monotonic() + ASK_EVERY
+        self._is_at_work = True
+        try:
+            done = verification.carry_out_next(
+                source=source(), public_keys=self._public_keys(), is_ending=self._is_ending
+            )
+        finally:
+            self._is_at_work = False
+        return LOOK_EVERY if done is None else 0.0
+
+    def finish(self) -> None:
+        """Wait until what is under way has kept how far it came, and not for long."""
+        until = time.monotonic() + FINISH_WITHIN
+        while self._is_at_work and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _public_keys(self) -> list[bytes]:
+        """Return the key that signs now, and those that signed before."""
+        found = {self._key.raw} if self._key else set()
+        for public in AnchorKey.objects.values_list("public", flat=True):
+            with contextlib.suppress(ValueError):
+                found.add(raw_of(public))
+        return sorted(found)
