@@ -58,6 +58,15 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("DEBUG", "perhaps"),
         ("KILL_PATIENCE_SECONDS", "-1"),
         ("BOOK_REQUESTS_PER_SECOND", "many"),
+        ("ANCHOR_SECONDS", "0"),
+        ("ANCHOR_FILE", "anchors.jsonl"),
+        ("ANCHOR_MAIL", "somebody"),
+        ("ANCHOR_URL", "example.com/not-shown"),
+        ("ANCHOR_URL", "https://me:not-shown@example.com"),
+        ("ANCHOR_URL_TOKEN", "not-shown not-shown"),
+        ("ANCHOR_URL_TOKEN_FILE", "/nonexistent/token"),
+        ("ANCHOR_S3_ACCESS_KEY", "not-shown"),
+        ("ANCHOR_S3_RETENTION_DAYS", "0"),
     ],
 )
 def test_an_odd_value_is_named_and_no_secret_shown(name: str, value: str) -> None:
@@ -66,6 +75,25 @@ def test_an_odd_value_is_named_and_no_secret_shown(name: str, value: str) -> Non
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith(f"killswitch: {name} ")
     assert "not-shown" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "missing"),
+    [("ANCHOR_MAIL", "a@example.com", "EMAIL_HOST"), ("ANCHOR_S3_BUCKET", "evidence", "ANCHOR_S3_RETENTION_DAYS")],
+)
+def test_what_goes_together_is_asked_for_together(name: str, value: str, missing: str) -> None:
+    result = check({name: value})
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"killswitch: {missing} is missing: ")
+
+
+def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    code = "import killswitch.settings; print(killswitch.settings.ANCHOR_URL_TOKEN)"
+    given = {"ANCHOR_URL_TOKEN_FILE": str(tmp_path / "token")}
+    assert start([sys.executable, "-c", code], given).stdout == "s3cret\n"
+    both = start([sys.executable, "-c", code], {**given, "ANCHOR_URL_TOKEN": "not-shown"})
+    assert both.stderr == "killswitch: ANCHOR_URL_TOKEN and ANCHOR_URL_TOKEN_FILE are both set: set one of them\n"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from django.conf import settings
 
 from killswitch.audit.models import Anchor, Kind
 from killswitch.audit.operations import Draft, append
@@ -30,6 +31,12 @@ def check_line(line: bytes, public: str) -> dict[str, Any]:
     signature = base64.b64decode(told.pop("signature"))
     load_pem_public_key(public.encode()).verify(signature, rfc8785.dumps(told))  # type: ignore[union-attr,call-arg]
     return told
+
+
+def newest_log() -> str:
+    """Return what the notary that was started last has said."""
+    logs = Path(settings.FOLDER).glob("notary-*.log")
+    return max(logs, key=lambda path: path.stat().st_mtime_ns).read_text()
 
 
 @pytest.fixture

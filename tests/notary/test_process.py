@@ -19,7 +19,7 @@ from killswitch.audit.models import Anchor, Entry, Kind
 from killswitch.notary.models import Delivery, Notary
 from tests.conftest import database_url, end, start, wait_for
 
-from .conftest import check_line, write
+from .conftest import check_line, newest_log, write
 from .servers import Http, Smtp
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,10 +164,6 @@ def test_a_trail_that_does_not_hold_is_said_at_once(notary: Start, file: Path) -
     wait_for(lambda: Notary.objects.get().contradiction, "the notary to say so", SOON)
     assert Notary.objects.get().contradiction.startswith("entry 3 was anchored and is gone")
     assert "THE AUDIT TRAIL DOES NOT HOLD: entry 3 was anchored and is gone" in newest_log()
-
-
-def newest_log() -> str:
-    return max(Path(settings.FOLDER).glob("notary-*.log"), key=lambda path: path.stat().st_mtime_ns).read_text()
 
 
 def test_by_hand(key_file: Path, file: Path) -> None:

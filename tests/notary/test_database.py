@@ -1,0 +1,61 @@
+"""The database goes away and comes back under a running notary. On a PostgreSQL server that the test stops."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from killswitch.audit.anchors import last_anchor
+from killswitch.audit.models import Kind
+from tests.conftest import ROOT, end, start, wait_for
+from tests.faults.postgresql import PostgreSQL, as_the_database, find_binaries
+
+from .conftest import newest_log, write
+
+
+@pytest.fixture
+def server(transactional_db: None) -> Iterator[PostgreSQL]:
+    binaries = find_binaries()
+    if binaries is None:
+        assert not os.environ.get("CI"), "no PostgreSQL: CI must install it"
+        pytest.skip("no PostgreSQL server here")
+    made = PostgreSQL(binaries)
+    made.start()
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "killswitch.settings", "DATABASE_URL": made.url}
+    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
+    with as_the_database(made.url):
+        yield made
+    made.remove()
+
+
+def anchored() -> int:
+    last = last_anchor()
+    return last.sequence if last else 0
+
+
+def test_a_notary_waits_for_a_database_that_is_gone(server: PostgreSQL, key_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "anchors.jsonl"
+    given = {"DATABASE_URL": server.url, "ANCHOR_KEY_FILE": str(key_file), "ANCHOR_FILE": str(file)}
+    process = start([sys.executable, "manage.py", "notary"], given)
+    try:
+        write(Kind.KILL_ENDED)
+        wait_for(lambda: anchored() == 1, "the first anchor")
+        server.stop()
+        connection.close()
+        wait_for(lambda: "anchors: failed, and tries again" in newest_log(), "the notary to notice")
+        server.start()
+        write(Kind.KILL_ENDED)
+        wait_for(lambda: anchored() == 2, "the second anchor")
+        wait_for(lambda: len(file.read_bytes().splitlines()) == 2, "the file")
+        assert newest_log().count("anchors: failed, and tries again") == 1
+        server.stop()
+        connection.close()
+    finally:
+        # It ends at once, though there is no database to say so to.
+        end(process)
+    assert process.returncode == 0
+    server.start()
