@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from killswitch.audit.anchors import anchors_of, last_anchor
 from killswitch.audit.models import Anchor, Kind
-from killswitch.audit.operations import Draft, append
+from killswitch.audit.operations import Actor, Draft, append
 from killswitch.database_clock import is_free, lease
 
 from .models import Delivery
+from .operations import source
 from .places import Place, Refused
 
 logger = logging.getLogger(__name__)
@@ -94,4 +95,4 @@ def _record(row: Delivery, kind: Kind, sentence: str, now: datetime, told_at: da
     with transaction.atomic():
         if Delivery.objects.filter(pk=row.pk, told_at=row.told_at).update(told_at=told_at):
             data = {"place": row.place, "delivered": row.delivered, "tries": row.tries, "error": row.error}
-            append([Draft(kind=kind, at=now, sentence=sentence, data=data)])
+            append([Draft(kind=kind, at=now, sentence=sentence, actor=Actor(source=source()), data=data)])

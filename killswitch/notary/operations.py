@@ -1,5 +1,7 @@
 """Make anchors: sign the head of the audit trail."""
 
+import os
+import socket
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -9,6 +11,11 @@ from killswitch.audit.anchors import last_anchor, signed_part
 from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind
 
 from .keys import Key
+
+
+def source() -> str:
+    """Return how this process is named in the record."""
+    return f"notary {socket.gethostname()} {os.getpid()}"
 
 
 def head() -> tuple[int, str] | None:

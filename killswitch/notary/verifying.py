@@ -1,8 +1,6 @@
 """Verifications of the trail, as asked for on its page and once a day: beside the anchors, never before them."""
 
 import contextlib
-import os
-import socket
 import time
 from collections.abc import Callable
 
@@ -11,15 +9,12 @@ from killswitch.audit.models import AnchorKey
 from killswitch.audit.operations import Actor
 
 from .keys import Key, raw_of
+from .operations import source
 
 LOOK_EVERY = 1.0  # seconds
 ASK_EVERY = 60.0
 # How long a verification has to keep how far it came when the process is to end.
 FINISH_WITHIN = 2.0
-
-
-def source() -> str:
-    return f"notary {socket.gethostname()} {os.getpid()}"
 
 
 def ask() -> None:

@@ -167,7 +167,9 @@ class TestTell:
         for minute in (61, 62):
             tell([shelf], self.later(minute))
         assert self.told() == [undelivered, (Kind.ANCHOR_DELIVERED, "Anchors arrive at shelf again, to entry 2")]
-        assert Entry.objects.get(kind=Kind.ANCHOR_UNDELIVERED).data["place"] == "shelf"
+        entry = Entry.objects.get(kind=Kind.ANCHOR_UNDELIVERED)
+        assert entry.source.startswith("notary ")
+        assert entry.data["place"] == "shelf"
 
     def test_says_it_of_one_that_hangs_as_well(self, shelf: Shelf, anchored: Anchored) -> None:
         anchored()
