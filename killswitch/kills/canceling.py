@@ -21,9 +21,12 @@ CANCELS_AT_ONCE = 1000  # announced in one commit
 class Canceling:
     """Knows what was sent. `mass_cancel_failed` says whether nobody knows that a mass cancel has reached the broker."""
 
-    def __init__(self, case: Case, *, mass_cancel_failed: bool, first_attempt_at: datetime | None) -> None:
+    def __init__(
+        self, case: Case, *, mass_cancel_failed: bool, first_attempt_at: datetime | None, is_answered: bool
+    ) -> None:
         self._case = case
         self._first_attempt_at = first_attempt_at
+        self._is_answered = is_answered
         self.mass_cancel_failed = mass_cancel_failed
         # It may have taken effect without a word.
         self.mass_cancel_was_lost = mass_cancel_failed and case.filter.is_for_the_broker
@@ -128,7 +131,8 @@ class Canceling:
                 await asyncio.sleep(0)
             case.orders.see(order, now, answer.request_id)
         case.canceled_at = parse_time(max((order.updated_at or "" for order in answer.data), default=""))
-        await case.log.note(entries.mass_cancel_accepted(case.subject, answer, attempt_id, now))
+        told = entries.mass_cancel_accepted(case.subject, answer, attempt_id, now)
+        await case.log.note(told, **self._answered(answer.http_status, now))
         return True
 
     async def _note_failed_mass_cancel(self, error: BrokerError, attempt_id: uuid.UUID) -> None:
@@ -138,7 +142,9 @@ class Canceling:
         self._in_vain += 1
         case.heed(error)
         case.cancel_error = "" if isinstance(error, NothingMatches) else f"the mass cancel failed: {error.message}"
-        await case.log.note([entries.cancel_failed(case.subject, error, attempt_id, timezone.now())])
+        now = timezone.now()
+        told = entries.cancel_failed(case.subject, error, attempt_id, now)
+        await case.log.note([told], **self._answered(error.http_status, now))
 
     async def cancel_one_by_one(self, orders: Mapping[str, Order | None], *, is_first: bool = True) -> bool:
         """Cancel orders by their ids, all at once. Return whether the broker accepted one."""
@@ -183,7 +189,8 @@ class Canceling:
         if answer.data.id == order_id:
             case.orders.see(answer.data, now, answer.request_id)
             self.answers[order_id] = answer.data
-        await case.log.note([entries.cancel_accepted(case.subject, answer, attempt_id, now)])
+        told = entries.cancel_accepted(case.subject, answer, attempt_id, now)
+        await case.log.note([told], **self._answered(answer.http_status, now))
         return True
 
     async def _note_failed_cancel(self, error: BrokerError, order_id: str, attempt_id: uuid.UUID) -> None:
@@ -192,7 +199,16 @@ class Canceling:
         if isinstance(error, NOT_AN_ANSWER):
             case.orders.discount_attempt(order_id, timezone.now())
         case.cancel_error = f"the cancel of order {order_id} failed: {error.message}"
-        await case.log.note([entries.cancel_failed(case.subject, error, attempt_id, timezone.now(), order_id)])
+        now = timezone.now()
+        told = entries.cancel_failed(case.subject, error, attempt_id, now, order_id)
+        await case.log.note([told], **self._answered(error.http_status, now))
+
+    def _answered(self, http_status: int | None, now: datetime) -> dict[str, datetime]:
+        """Return what the sweep notes of its first answer, whatever the broker said; nothing where it is not that."""
+        if self._is_answered or http_status is None:
+            return {}
+        self._is_answered = True
+        return {"first_answer_at": now}
 
 
 async def _all(work: Sequence[Awaitable[bool]]) -> list[bool]:

@@ -60,9 +60,9 @@ class Logbook:
         sweep = {"first_attempt_at": first_attempt_at} if first_attempt_at else {}
         await self._write(drafts, sweep, is_announcement=True)
 
-    async def note(self, drafts: Iterable[Draft]) -> None:
+    async def note(self, drafts: Iterable[Draft], **sweep: Any) -> None:
         """Commit answers, which are written even where the sweep is no longer ours."""
-        await self._write(drafts, {})
+        await self._write(drafts, sweep)
 
     def carry(self, drafts: Iterable[Draft]) -> None:
         """Make `drafts` stand in whatever is written next."""
@@ -80,7 +80,9 @@ class Logbook:
         """Commit that a latched account is quiet."""
         await self._write([], sweep, last=entries.sweep_holds(self._subject, timezone.now()), settles=True)
 
-    async def end(self, state: State, *, open_orders: int | None, error: str) -> None:
+    async def end(
+        self, state: State, *, open_orders: int | None, error: str, first_flat_at: datetime | None = None
+    ) -> None:
         """Commit the end of the sweep, with an outcome for every order that has none."""
         now = timezone.now()
         for row in self._orders.with_outcome(Outcome.PENDING):
@@ -89,6 +91,7 @@ class Logbook:
         sweep = {
             "state": state,
             "ended_at": now,
+            "first_flat_at": first_flat_at or (now if state == State.FLAT else None),
             "flat_at": now if state == State.FLAT else None,
             "open_orders": open_orders,
             "error": error,

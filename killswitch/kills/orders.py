@@ -191,7 +191,9 @@ def _copy(order: Order, row: KilledOrder) -> None:
     row.quantity = order.quantity
     row.leaves_quantity = order.leaves_quantity
     row.filled_quantity = order.filled_quantity
+    row.time_in_force = order.time_in_force
     row.price = order.price
+    row.stop_price = order.stop_price
 
 
 def _outcome(order: Order, row: KilledOrder) -> Outcome:

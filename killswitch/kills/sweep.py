@@ -67,7 +67,10 @@ class SweepRun:
         # Whoever had the sweep before may have died before its mass cancel left, or before it heard of it.
         sweep = claimed.sweep
         self._canceling = Canceling(
-            case, mass_cancel_failed=not claimed.is_new, first_attempt_at=sweep.first_attempt_at
+            case,
+            mass_cancel_failed=not claimed.is_new,
+            first_attempt_at=sweep.first_attempt_at,
+            is_answered=sweep.first_answer_at is not None,
         )
         self._looking = Looking(case, was_listed=sweep.listed_at is not None)
         self._state = sweep.state
@@ -172,7 +175,12 @@ class SweepRun:
             return False
         if self._asking is not None:
             await self._asking
-        await self._case.log.end(state, open_orders=self._open_count(listing, left), error=self._error())
+        await self._case.log.end(
+            state,
+            open_orders=self._open_count(listing, left),
+            error=self._error(),
+            first_flat_at=self._claimed.sweep.first_flat_at,
+        )
         return True
 
     def _note_progress(self, listing: Listing[Order], left: list[Order], has_moved: bool) -> None:
@@ -235,8 +243,9 @@ class SweepRun:
         sweep |= {"state": state}
         was, self._state = self._state, state
         if state == State.LATCHED and was != State.LATCHED and self._claimed.sweep.flat_at is None:
-            self._claimed.sweep.flat_at = timezone.now()
-            return await self._case.log.holds(**sweep, break_offs=0, flat_at=self._claimed.sweep.flat_at)
+            now = timezone.now()
+            self._claimed.sweep.flat_at = self._claimed.sweep.first_flat_at = now
+            return await self._case.log.holds(**sweep, break_offs=0, flat_at=now, first_flat_at=now)
         await self._case.log.note_pass(settles=True, **sweep)
 
     def _pause(self, has_moved: bool) -> float:
