@@ -2,37 +2,26 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cached_property
 
 from django.conf import settings
-from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Min, Q, Value, When
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from killswitch.audit.operations import Actor
-from killswitch.kills.meanings import OUTCOMES, STATES, Alarm, Meaning, meaning_of, standing
-from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
-from killswitch.kills.queries import (
-    ENDED_BADLY,
-    abandoned,
-    as_they_stand,
-    late_arrivals_of,
-    orders_of,
-    outcomes_of,
-    seconds_since,
-    sweeps_as_they_stand,
-    sweeps_of,
-    unwatched_sweeps,
-)
+from killswitch.incident.figures import NOT_GONE, QUIET, Incident
+from killswitch.kills.meanings import OUTCOMES, STATES, Alarm, Meaning
+from killswitch.kills.models import Kill, KilledOrder, Outcome, Sweep
+from killswitch.kills.queries import abandoned, sweeps_as_they_stand, sweeps_of
 from killswitch.kills.release import needs_another
+from killswitch.words import counted
 
 from .filterbar import Field
 from .rows import ROWS
-from .templatetags.words import age, clock, counted, dollars, figure, unpriced, utc
+from .templatetags.words import age, clock, utc
 
-NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 TAKEN_UP_WITHIN_SECONDS = 1
 ACCOUNTS_NAMED = 5
 ERRORS_NAMED = 3
@@ -73,42 +62,6 @@ class KilledRow:
         return bool(self.order.lost_quantity)
 
 
-@dataclass
-class Lost:
-    """What traded while cancels were on their way."""
-
-    orders: int = 0
-    quantity: Decimal = Decimal(0)
-    notional: Decimal = Decimal(0)
-    unpriced: int = 0
-
-    @classmethod
-    def of(cls, kill: Kill) -> "Lost":
-        lost = cls()
-        for order in orders_of(kill.id).exclude(lost_quantity=None):
-            lost.add(order)
-        return lost
-
-    def add(self, order: KilledOrder) -> None:
-        if order.lost_quantity:
-            self.orders += 1
-            self.quantity += order.lost_quantity
-            self.notional += order.lost_notional or 0
-            self.unpriced += order.lost_notional is None
-
-    @property
-    def worth(self) -> str:
-        return "notional not known" if self.unpriced == self.orders else dollars(self.notional)
-
-    @property
-    def without_price(self) -> str:
-        return "" if self.unpriced == self.orders else unpriced(self.unpriced)
-
-    def __str__(self) -> str:
-        words = f"{counted(self.orders, 'order')}, quantity {figure(self.quantity)}, {self.worth}"
-        return f"{words} {self.without_price}".strip()
-
-
 @dataclass(frozen=True)
 class Loud:
     """One alarm, with its details of the moment."""
@@ -121,13 +74,8 @@ class Loud:
         return self.alarm.value
 
 
-class KillView:
-    def __init__(self, kill: Kill) -> None:
-        [self.kill] = as_they_stand([kill])
-        self.is_running = not kill.is_over
-        self.seconds = seconds_since(kill)
-        self.standing = standing(kill)
-        self.meaning = meaning_of(kill)
+class KillView(Incident):
+    """A kill with its figures, its rows and what is loud about it."""
 
     @property
     def said(self) -> str:
@@ -137,32 +85,17 @@ class KillView:
     # --- orders
 
     @cached_property
-    def outcomes(self) -> list[tuple[str, str, int, bool]]:
-        """Return each outcome's name, words, count and whether it is a bad one."""
-        counts = outcomes_of(self.kill.id)
-        known = [(str(name), str(name.label), counts.get(name, 0), name in ENDED_BADLY) for name in Outcome]
-        return [row for row in known if row[2]]
-
-    @cached_property
-    def order_count(self) -> int:
-        return sum(count for _, _, count, _ in self.outcomes)
-
-    @cached_property
-    def not_gone_count(self) -> int:
-        return sum(count for name, _, count, _ in self.outcomes if name in NOT_GONE)
-
-    @cached_property
     def not_gone(self) -> list[KilledRow]:
         """Return the orders that are not known to be gone; those that only wait stand last."""
         waits = Case(When(outcome=Outcome.PENDING, then=Value(1)), default=Value(0))
-        orders = self._orders().filter(outcome__in=NOT_GONE).order_by(waits, "sweep__account_id", "id")
+        orders = self.orders().filter(outcome__in=NOT_GONE).order_by(waits, "sweep__account_id", "id")
         return self._rows(orders[:ROWS])
 
     @cached_property
     def others(self) -> list[KilledRow]:
         """Return the orders that went away, those that traded on the way first."""
         traded = Case(When(outcome__in=(Outcome.FILLED, Outcome.PARTLY_FILLED), then=Value(0)), default=Value(1))
-        gone = self._orders().exclude(outcome__in=NOT_GONE)
+        gone = self.orders().exclude(outcome__in=NOT_GONE)
         return self._rows(gone.order_by(traded, "sweep__account_id", "id")[: ROWS - len(self.not_gone)])
 
     @property
@@ -173,42 +106,17 @@ class KillView:
     def shown_count(self) -> int:
         return len(self.not_gone) + len(self.others)
 
-    @cached_property
-    def late_count(self) -> int:
-        return late_arrivals_of(self.kill.id)
-
-    @cached_property
-    def lost(self) -> Lost:
-        return Lost.of(self.kill)
-
-    def _orders(self) -> QuerySet[KilledOrder]:
-        return orders_of(self.kill.id)
-
     def _rows(self, orders: Iterable[KilledOrder]) -> list[KilledRow]:
-        return [KilledRow(order, self._successors.get(order.order_id, "")) for order in orders]
-
-    @cached_property
-    def _successors(self) -> dict[str, str]:
-        """Map each replaced order to the one that took its place."""
-        return dict(self._orders().exclude(replaces="").order_by().values_list("replaces", "order_id"))
+        return [KilledRow(order, self.successors.get(order.order_id, "")) for order in orders]
 
     # --- accounts
 
     @cached_property
     def sweeps(self) -> list[SweepRow]:
         """Return sweeps: accounts that still send first, then those that are not flat."""
-        is_good = Case(When(state__in=(State.FLAT, State.LATCHED), then=Value(1)), default=Value(0))
+        is_good = Case(When(state__in=QUIET, then=Value(1)), default=Value(0))
         ordered = sweeps_of(self.kill).order_by(F("late").desc(), is_good, "account_id")
         return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[:ROWS])]
-
-    @cached_property
-    def sweep_count(self) -> int:
-        return self.kill.sweeps.count()
-
-    @cached_property
-    def flat_count(self) -> int:
-        quiet = self.kill.sweeps.filter(state__in=(State.FLAT, State.LATCHED)).count()
-        return quiet - unwatched_sweeps().filter(kill=self.kill).count()
 
     # --- what is loud
 
@@ -225,7 +133,7 @@ class KillView:
             yield Loud(Alarm.ACCOUNTS, f"{self.kill.roster_error}.")
         if errors := self._errors():
             yield Loud(Alarm.ERRORS, errors)
-        if stuck := self._orders().filter(outcome=Outcome.STUCK).count():
+        if stuck := self.orders().filter(outcome=Outcome.STUCK).count():
             yield Loud(Alarm.STUCK, self._stuck_detail(stuck))
         if self.late_count:
             yield Loud(Alarm.LATE, self._late_detail())
@@ -243,7 +151,7 @@ class KillView:
         return not kill.sweeps.filter(begun).exists()
 
     def _stuck_detail(self, count: int) -> SafeString | str:
-        first = self._orders().filter(outcome=Outcome.STUCK).aggregate(first=Min("pending_since"))["first"]
+        first = self.orders().filter(outcome=Outcome.STUCK).aggregate(first=Min("pending_since"))["first"]
         if first is None:
             return f"{counted(count, 'order')}."
         if self.kill.is_over:

@@ -17,6 +17,7 @@ from .errors import (
 )
 from .types import (
     NO_ORDER_IDS,
+    STOPS,
     Account,
     Execution,
     InstrumentType,
@@ -26,11 +27,13 @@ from .types import (
     Side,
     TimeInForce,
     multiplier,
+    open_notional,
     parse_time,
 )
 
 __all__ = [
     "NO_ORDER_IDS",
+    "STOPS",
     "Account",
     "Answer",
     "BadRequest",
@@ -56,6 +59,7 @@ __all__ = [
     "client",
     "close",
     "multiplier",
+    "open_notional",
     "parse_time",
     "run",
     "start",

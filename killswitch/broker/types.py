@@ -112,6 +112,15 @@ def multiplier(instrument_type: str | None) -> int:
     return OPTION_MULTIPLIER if instrument_type == InstrumentType.OPTION else 1
 
 
+def open_notional(
+    leaves_quantity: Decimal | None, price: Decimal | None, instrument_type: str | None
+) -> Decimal | None:
+    """Return what is still open in US dollars; None where that is not known."""
+    if leaves_quantity is None or price is None:
+        return None
+    return abs(leaves_quantity * price * multiplier(instrument_type))
+
+
 def is_plausible(number: Decimal) -> bool:
     """Say whether a number can be a quantity or a price: finite, and of a size that can be written out."""
     return (
@@ -181,9 +190,7 @@ class Order(msgspec.Struct, kw_only=True, frozen=True):
     @property
     def open_notional(self) -> Decimal | None:
         """Leaves quantity times price, in US dollars; None where there is no price to multiply with."""
-        if self.price is None or self.leaves_quantity is None:
-            return None
-        return abs(self.leaves_quantity * self.price * multiplier(self.instrument_type))
+        return open_notional(self.leaves_quantity, self.price, self.instrument_type)
 
     @property
     def created(self) -> datetime | None:

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from killswitch.words import NOTHING
+
+from .filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE
 from .models import Kill, Outcome, State
+
+KNOWN = {*SIDES, *ORDER_TYPES, *INSTRUMENT_TYPES, *STATUSES, *TIMES_IN_FORCE}
 
 
 @dataclass(frozen=True)
@@ -165,3 +170,10 @@ def meaning_of(kill: Kill) -> Meaning:
     if kill.released_at is not None and not kill.is_over:
         return AFTER_THE_RELEASE
     return STATES[state]
+
+
+def wire(value: str | None) -> str:
+    """Turn a word of the wire into one for people; one that nobody knows stays as it came."""
+    if not value:
+        return NOTHING
+    return value.replace("_", " ") if value in KNOWN else value

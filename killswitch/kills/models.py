@@ -1,10 +1,12 @@
 """What is to be canceled stands here; Celery only rings. A committed sweep is carried out, whatever breaks."""
 
 import uuid
+from decimal import Decimal
 
 from django.db import models
 from django.db.models.functions import Now
 
+from killswitch.broker import STOPS, open_notional
 from killswitch.fields import ExactDecimalField
 
 from .filter import OrderFilter
@@ -168,3 +170,12 @@ class KilledOrder(models.Model):
 
     def __str__(self) -> str:
         return f"Order {self.order_id}: {self.outcome}"
+
+    @property
+    def is_stop(self) -> bool:
+        return self.order_type in STOPS
+
+    @property
+    def open_notional(self) -> Decimal | None:
+        """What is left of it in US dollars, as it was last seen; None where there is no price to multiply with."""
+        return open_notional(self.leaves_quantity, self.price, self.instrument_type)

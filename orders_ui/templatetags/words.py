@@ -1,7 +1,6 @@
 """Values as words and figures."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -10,15 +9,16 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from killswitch.kills.filter import INSTRUMENT_TYPES, ORDER_TYPES, SIDES, STATUSES, TIMES_IN_FORCE
+from killswitch import words
 from killswitch.kills.meanings import standing as standing_of
+from killswitch.kills.meanings import wire
 from killswitch.kills.models import Kill, Outcome, State
+from killswitch.words import NOTHING, exact_time
 
 from ..rows import age_words
 
 register = template.Library()
 
-KNOWN = {*SIDES, *ORDER_TYPES, *INSTRUMENT_TYPES, *STATUSES, *TIMES_IN_FORCE}
 SHORT = {
     "GOOD_TILL_CANCEL": "GTC",
     "GOOD_TILL_DATE": "GTD",
@@ -27,15 +27,10 @@ SHORT = {
     "AT_THE_OPENING": "OPG",
     "AT_THE_CLOSE": "CLS",
 }
-NOTHING = "–"
 
-
-@register.filter
-def wire(value: str | None) -> str:
-    """Turn a word of the wire into one for people; one that nobody knows stays as it came."""
-    if not value:
-        return NOTHING
-    return value.replace("_", " ") if value in KNOWN else value
+for plain in (words.figure, words.price, words.dollars, words.unpriced, words.counted, words.duration, words.after):
+    register.filter(plain)
+register.filter(wire)
 
 
 @register.filter
@@ -44,41 +39,6 @@ def short(value: str | None) -> SafeString | str:
     if value in SHORT:
         return format_html('<abbr title="{}">{}</abbr>', value.replace("_", " "), SHORT[value])
     return wire(value)
-
-
-@register.filter
-def figure(value: Decimal | int | None) -> str:
-    """Write a quantity or price exactly, with thousands set apart."""
-    if value is None:
-        return NOTHING
-    text = format(value, ",f") if isinstance(value, Decimal) else format(value, ",")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-@register.filter
-def price(value: Decimal | None) -> str:
-    """Write a price with cents at least and every digit that it has."""
-    if value is None:
-        return NOTHING
-    text = figure(value)
-    cents = len(text.partition(".")[2])
-    return text if cents > 2 else format(value, ",.2f")
-
-
-@register.filter
-def dollars(value: Decimal | None) -> str:
-    return NOTHING if value is None else f"${value:,.2f}"
-
-
-@register.filter
-def unpriced(count: int) -> str:
-    return f"+ {count:,} without a price" if count else ""
-
-
-@register.filter
-def counted(count: int, noun: str) -> str:
-    """Write "1 order", "2,000 orders"."""
-    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 @register.filter
@@ -115,16 +75,7 @@ def utc_exact(value: datetime | None) -> SafeString | str:
     """Write a time to the microsecond."""
     if value is None:
         return NOTHING
-    return format_html('<time datetime="{}">{}</time>', _iso(value), _digits(value))
-
-
-@register.filter
-def duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
+    return format_html('<time datetime="{}">{}</time>', _iso(value), exact_time(value))
 
 
 @register.filter
@@ -163,8 +114,4 @@ def _iso(value: datetime) -> str:
 
 
 def _full(value: datetime) -> str:
-    return f"{_digits(value)} UTC"
-
-
-def _digits(value: datetime) -> str:
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    return f"{exact_time(value)} UTC"

@@ -1,0 +1,113 @@
+"""The call sheet as plain text, for a mail or a chat with the broker's desk."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.utils import timezone
+
+from killswitch.kills.meanings import wire
+from killswitch.kills.models import Outcome
+from killswitch.words import counted, exact_time, figure, price
+
+from .call_sheet import CallAccount, CallLine, CallSheet
+
+
+def as_text(sheet: CallSheet) -> str:
+    return "\n".join(_lines(sheet)) + "\n"
+
+
+def _lines(sheet: CallSheet) -> Iterator[str]:
+    kill = sheet.kill
+    yield "CALL SHEET: what to read to the broker's desk"
+    yield f"Kill {kill.id}, {sheet.incident.standing.upper()}"
+    yield f"Cancel {kill.scope}; engaged by {kill.engaged_by_name or 'somebody'} at {exact_time(kill.engaged_at)} UTC"
+    yield f"As of {exact_time(timezone.now())} UTC. Times are UTC, notional is in US dollars."
+    if sheet.is_empty:
+        yield ""
+        yield nothing_to_read(sheet)
+        return
+    if kill.roster_error:
+        yield ""
+        yield f"ALL ACCOUNTS: {_one_line(kill.roster_error)}."
+        yield f"Ask for a cancel of {sheet.orders_meant} on every account."
+    for account in sheet.accounts:
+        yield from _account(account)
+    if sheet.is_cut:
+        yield ""
+        yield f"The first {sheet.line_count:,} of {counted(sheet.order_count, 'order')}. {TOO_MANY}"
+    yield from _in_doubt(sheet)
+    if sheet.pending_count:
+        yield ""
+        yield f"{pending_words(sheet)}"
+
+
+TOO_MANY = "Nobody reads out all of them: ask for a cancel of everything that matches, account by account."
+
+
+def nothing_to_read(sheet: CallSheet) -> str:
+    if sheet.kill.dry_run:
+        return "Nothing to read out: this was a dry run, nothing was sent."
+    if sheet.incident.is_running:
+        return "Nothing to read out so far: no order is stuck, still open or unknown."
+    return "Nothing to read out: no order is stuck, still open or unknown."
+
+
+def pending_words(sheet: CallSheet) -> str:
+    verb = "waits" if sheet.pending_count == 1 else "wait"
+    return f"{counted(sheet.pending_count, 'more order')} {verb} for the broker's word: not on this sheet yet."
+
+
+def _account(account: CallAccount) -> Iterator[str]:
+    yield ""
+    yield f"ACCOUNT {account.account_id}: {counted(account.orders, 'order')}, {account.worth}"
+    for line in account.lines:
+        yield from _line(line)
+
+
+def _line(line: CallLine) -> Iterator[str]:
+    order = line.order
+    mark = "   STOP: PROTECTS?" if order.is_stop else ""
+    late = "   LATE" if order.is_late else ""
+    yield ""
+    yield f"{line.number:>3}. {wire(order.side)} {figure(order.leaves_quantity)} {order.symbol or '?'}{mark}{late}"
+    yield from _facts(
+        ("left of", figure(order.quantity)),
+        ("type", f"{wire(order.order_type)}, {wire(order.time_in_force)}"),
+        ("price", price(line.limit_price) if line.limit_price is not None else ""),
+        ("stop price", price(order.stop_price) if order.stop_price is not None else ""),
+        ("worth", line.worth_words),
+        ("order id", _one_line(order.order_id)),
+        ("in parts", " ".join(line.chunks)),
+        ("client order id", _one_line(order.client_order_id)),
+        ("outcome", f"{Outcome(order.outcome).label}{_since(order.pending_since)}"),
+        ("request ids", ", ".join(line.request_ids)),
+    )
+
+
+def _facts(*facts: tuple[str, str]) -> Iterator[str]:
+    for name, value in facts:
+        if value:
+            yield f"     {name:<16} {value}"
+
+
+def _since(at: datetime | None) -> str:
+    return f", pending since {exact_time(at)}" if at else ""
+
+
+def _in_doubt(sheet: CallSheet) -> Iterator[str]:
+    if not sheet.in_doubt:
+        return
+    yield ""
+    yield "ACCOUNTS OF WHICH IT IS NOT KNOWN WHAT IS OPEN"
+    yield f"Ask what is open on them, and for a cancel of {sheet.orders_meant}."
+    for doubt in sheet.in_doubt:
+        why = f": {_one_line(doubt.sweep.error)}" if doubt.sweep.error else ""
+        ids = f" (request ids {', '.join(doubt.request_ids)})" if doubt.request_ids else ""
+        yield f"  {doubt.sweep.account_id}{why}{ids}"
+    if sheet.in_doubt_count > len(sheet.in_doubt):
+        yield f"  and {sheet.in_doubt_count - len(sheet.in_doubt):,} more"
+
+
+def _one_line(text: str) -> str:
+    """What the broker or a client wrote must not look like a line of ours."""
+    return " ".join(text.split())

@@ -1,0 +1,202 @@
+"""The figures of one kill. Its page and its incident pack both take them from here, so they cannot disagree."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Count, Max, Min, Q, QuerySet
+
+from killswitch.kills.meanings import meaning_of, standing
+from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
+from killswitch.kills.queries import (
+    ENDED_BADLY,
+    as_they_stand,
+    late_arrivals_of,
+    orders_of,
+    outcomes_of,
+    seconds_since,
+    unwatched_sweeps,
+)
+from killswitch.words import counted, dollars, figure, unpriced
+
+NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
+QUIET = (State.FLAT, State.LATCHED)
+ROWS = 2000  # read at a time
+
+
+@dataclass
+class Lost:
+    """What traded while cancels were on their way."""
+
+    orders: int = 0
+    quantity: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    unpriced: int = 0
+
+    @classmethod
+    def of(cls, kill: Kill) -> "Lost":
+        traded = orders_of(kill.id).exclude(lost_quantity=None).order_by()
+        rows: Iterator[Any] = traded.values_list("lost_quantity", "lost_notional").iterator(ROWS)
+        lost = cls()
+        for quantity, notional in rows:
+            lost.add(quantity, notional)
+        return lost
+
+    def add(self, quantity: Decimal, notional: Decimal | None) -> None:
+        """Add one order; one of which nothing traded does not count."""
+        if quantity:
+            self.orders += 1
+            self.quantity += quantity
+            self.notional += notional or 0
+            self.unpriced += notional is None
+
+    @property
+    def worth(self) -> str:
+        return "notional not known" if self.unpriced == self.orders else dollars(self.notional)
+
+    @property
+    def without_price(self) -> str:
+        return "" if self.unpriced == self.orders else unpriced(self.unpriced)
+
+    def __str__(self) -> str:
+        words = f"{counted(self.orders, 'order')}, quantity {figure(self.quantity)}, {self.worth}"
+        return f"{words} {self.without_price}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """How many accounts have come to a point, and when the first and the last of them did."""
+
+    engaged_at: datetime
+    accounts: int
+    count: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+    @property
+    def first(self) -> float | None:
+        """In seconds after the press."""
+        return self._after(self.first_at)
+
+    @property
+    def last(self) -> float | None:
+        """In seconds after the press; None until every account has come to it."""
+        return self._after(self.last_at) if self.is_whole else None
+
+    @property
+    def is_whole(self) -> bool:
+        return 0 < self.accounts == self.count
+
+    def _after(self, at: datetime | None) -> float | None:
+        return None if at is None else (at - self.engaged_at).total_seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How fast it was."""
+
+    attempted: Reached  # the first DELETE of an account, announced
+    answered: Reached  # an account's first answer, whatever it was
+    flat: Reached  # nothing open that matches, for the first time
+
+    @classmethod
+    def of(cls, kill: Kill) -> "Times":
+        columns = {"attempted": "first_attempt_at", "answered": "first_answer_at", "flat": "first_flat_at"}
+        asked: dict[str, Any] = {"accounts": Count("id")}
+        for name, column in columns.items():
+            asked |= {f"{name}_count": Count(column), f"{name}_first": Min(column), f"{name}_last": Max(column)}
+        found = kill.sweeps.aggregate(**asked)
+        return cls(
+            **{
+                name: Reached(
+                    engaged_at=kill.engaged_at,
+                    accounts=found["accounts"],
+                    count=found[f"{name}_count"],
+                    first_at=found[f"{name}_first"],
+                    last_at=found[f"{name}_last"],
+                )
+                for name in columns
+            }
+        )
+
+
+class Incident:
+    """A kill with its figures, each read when it is first asked for."""
+
+    def __init__(self, kill: Kill) -> None:
+        [self.kill] = as_they_stand([kill])
+        self.is_running = not kill.is_over
+        self.seconds = seconds_since(kill)
+        self.standing = standing(kill)
+        self.meaning = meaning_of(kill)
+
+    @cached_property
+    def times(self) -> Times:
+        return Times.of(self.kill)
+
+    # --- orders
+
+    def orders(self) -> QuerySet[KilledOrder]:
+        return orders_of(self.kill.id)
+
+    @cached_property
+    def outcomes(self) -> list[tuple[str, str, int, bool]]:
+        """Return each outcome's name, words, count and whether it is a bad one."""
+        counts = outcomes_of(self.kill.id)
+        known = [(str(name), str(name.label), counts.get(name, 0), name in ENDED_BADLY) for name in Outcome]
+        return [row for row in known if row[2]]
+
+    @cached_property
+    def order_count(self) -> int:
+        return sum(count for _, _, count, _ in self.outcomes)
+
+    @cached_property
+    def not_gone_count(self) -> int:
+        return sum(count for name, _, count, _ in self.outcomes if name in NOT_GONE)
+
+    @cached_property
+    def late_count(self) -> int:
+        return late_arrivals_of(self.kill.id)
+
+    @cached_property
+    def lost(self) -> Lost:
+        return Lost.of(self.kill)
+
+    @cached_property
+    def successors(self) -> dict[str, str]:
+        """Map each replaced order to the one that took its place."""
+        return dict(self.orders().exclude(replaces="").order_by().values_list("replaces", "order_id"))
+
+    # --- accounts
+
+    @cached_property
+    def sweep_count(self) -> int:
+        return self.kill.sweeps.count()
+
+    @cached_property
+    def flat_count(self) -> int:
+        quiet = self.kill.sweeps.filter(state__in=QUIET).count()
+        return quiet - unwatched_sweeps().filter(kill=self.kill).count()
+
+    # --- what takes a call to the broker's desk
+
+    @cached_property
+    def call_count(self) -> int:
+        """Count the orders to be read out."""
+        return 0 if self.kill.dry_run else sum(count for _, _, count, is_bad in self.outcomes if is_bad)
+
+    @property
+    def takes_a_call(self) -> bool:
+        if self.kill.dry_run:
+            return False
+        return bool(self.call_count or self.kill.roster_error) or accounts_in_doubt(self.kill).exists()
+
+
+def accounts_in_doubt(kill: Kill) -> QuerySet[Sweep]:
+    """Return the accounts of a kill of which it is not known what is open."""
+    unwatched = unwatched_sweeps().filter(kill=kill).values("id")
+    has_trouble = Q(state=State.RUNNING) & ~Q(error="")
+    return kill.sweeps.filter(Q(state=State.UNKNOWN) | has_trouble | Q(id__in=unwatched)).order_by("account_id")

@@ -1,0 +1,56 @@
+"""Figures as people read them: the same on a page, in the incident pack and on the call sheet."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+NOTHING = "–"
+
+
+def figure(value: Decimal | int | None) -> str:
+    """Write a quantity or price exactly, with thousands set apart."""
+    if value is None:
+        return NOTHING
+    text = format(value, ",f") if isinstance(value, Decimal) else format(value, ",")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def price(value: Decimal | None) -> str:
+    """Write a price with cents at least and every digit that it has."""
+    if value is None:
+        return NOTHING
+    text = figure(value)
+    cents = len(text.partition(".")[2])
+    return text if cents > 2 else format(value, ",.2f")
+
+
+def dollars(value: Decimal | None) -> str:
+    return NOTHING if value is None else f"${value:,.2f}"
+
+
+def unpriced(count: int) -> str:
+    return f"+ {count:,} without a price" if count else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Write "1 order", "2,000 orders"."""
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
+def duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
+
+
+def after(seconds: float | None) -> str:
+    """Write how long after the press something was: to the millisecond while that is what matters."""
+    if seconds is None:
+        return NOTHING
+    return f"{seconds * 1000:,.0f} ms" if abs(seconds) < 10 else duration(seconds)
+
+
+def exact_time(value: datetime) -> str:
+    """Write a time to the microsecond; it is UTC."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
