@@ -23,6 +23,7 @@ from .rows import ROWS
 from .templatetags.words import age, clock, utc
 
 TAKEN_UP_WITHIN_SECONDS = 1
+TAKES_A_CALL = (Alarm.STUCK, Alarm.ACCOUNTS, Alarm.ERRORS)
 ACCOUNTS_NAMED = 5
 ERRORS_NAMED = 3
 RELEASE_REASONS = (
@@ -72,6 +73,10 @@ class Loud:
     @property
     def meaning(self) -> Meaning:
         return self.alarm.value
+
+    @property
+    def takes_a_call(self) -> bool:
+        return self.alarm in TAKES_A_CALL
 
 
 class KillView(Incident):

@@ -3,7 +3,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
 from .converters import NumberConverter
-from .views import account, audit, desk, errors, kills, trail_files, users, verification
+from .views import account, audit, desk, errors, incident, kills, trail_files, users, verification
 
 register_converter(NumberConverter, "number")
 
@@ -14,6 +14,10 @@ urlpatterns = [
     path("kills/new/", kills.confirm, name="confirm"),
     path("kills/<uuid:kill_id>/", kills.kill, name="kill"),
     path("kills/<uuid:kill_id>/release/", kills.release, name="release"),
+    path("kills/<uuid:kill_id>/call-sheet/", incident.call_sheet, name="call_sheet"),
+    path("kills/<uuid:kill_id>/call-sheet.txt", incident.call_sheet_text, name="call_sheet_text"),
+    path("kills/<uuid:kill_id>/summary/", incident.summary, name="summary"),
+    path("kills/<uuid:kill_id>/pack.zip", incident.pack, name="pack"),
     path("kills/<uuid:kill_id>.json", kills.kill_json, name="kill_json"),
     path("audit/", audit.audit, name="audit"),
     path("audit/<number:entry_id>/", audit.entry, name="entry"),

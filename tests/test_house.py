@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("access", "audit", "book", "broker", "command_line", "demo", "health", "kills", "notary", "simulator")
+ROOMS = (
+    "access",
+    "audit",
+    "book",
+    "broker",
+    "command_line",
+    "demo",
+    "health",
+    "incident",
+    "kills",
+    "notary",
+    "simulator",
+)
 
 # What each room may import of the others. `demo` starts processes and knows only names.
 MAY_KNOW = {
@@ -16,11 +28,12 @@ MAY_KNOW = {
     "access": {"audit"},
     "kills": {"broker", "audit"},
     "notary": {"audit"},
+    "incident": {"kills", "audit", "broker"},
     "book": {"broker"},
     "health": {"kills", "book", "audit", "broker", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
-    "orders_ui": {"kills", "book", "audit", "notary", "health", "access"},
+    "orders_ui": {"incident", "kills", "book", "audit", "notary", "health", "access"},
 }
 # Packages that are the business of one room alone.
 BELONGS_TO = {
@@ -29,6 +42,7 @@ BELONGS_TO = {
     "aiohttp": {"broker", "simulator"},
     "cryptography": {"notary"},
     "boto3": {"notary"},
+    "weasyprint": {"incident"},
 }
 WAYS_TO_WRITE_AN_ENTRY = ("Entry.objects.bulk_create", "Entry.objects.create", "{Entry._meta.db_table}")
 KNOWS_NO_DJANGO = ("broker", "simulator", "demo")

@@ -14,13 +14,14 @@ from killswitch.audit.models import Entry, Kind
 from killswitch.broker import open_notional
 from killswitch.kills.models import Kill, KilledOrder, Outcome, Sweep
 from killswitch.kills.queries import ENDED_BADLY, sweeps_as_they_stand
-from killswitch.words import dollars, unpriced
+from killswitch.words import counted, dollars, unpriced
 
 from .figures import ROWS, Incident, accounts_in_doubt
 
 LINES = 200  # more than anybody reads out
 REQUEST_IDS = 8
 CHUNK = 4
+TOO_MANY = "Nobody reads out all of them: ask for a cancel of everything that matches, account by account."
 ANSWERS = (Kind.ATTEMPT_ANSWERED, Kind.ORDER_ACCEPTED)
 
 Rank = tuple[bool, Decimal]
@@ -126,6 +127,23 @@ class CallSheet:
         return sum(count for name, _, count, _ in self.incident.outcomes if name == Outcome.PENDING)
 
     @property
+    def nothing(self) -> str:
+        """What an empty sheet says."""
+        if self.kill.dry_run:
+            return "Nothing to read out: it is a dry run, nothing was sent."
+        so_far = " so far" if self.incident.is_running else ""
+        return f"Nothing to read out{so_far}: no order is stuck, still open or unknown."
+
+    @property
+    def pending_words(self) -> str:
+        waits = "waits" if self.pending_count == 1 else "wait"
+        return f"{counted(self.pending_count, 'more order')} {waits} for the broker’s word: not on this sheet yet."
+
+    @property
+    def too_many(self) -> str:
+        return TOO_MANY
+
+    @property
     def orders_meant(self) -> str:
         """What the desk is asked to cancel, in words."""
         return self.kill.filter.sentence()
@@ -164,9 +182,9 @@ class CallSheet:
         told = mass_cancel_request_ids(self.kill.id, [sweep.account_id for sweep in sweeps])
         return [AccountInDoubt(sweep, told[sweep.account_id][-REQUEST_IDS:]) for sweep in sweeps]
 
-    @cached_property
-    def in_doubt_count(self) -> int:
-        return accounts_in_doubt(self.kill).count()
+    @property
+    def in_doubt_more(self) -> int:
+        return accounts_in_doubt(self.kill).count() - LINES if len(self.in_doubt) == LINES else 0
 
 
 def request_ids(kill_id: uuid.UUID, order_ids: Sequence[str]) -> dict[tuple[int, str], list[str]]:

@@ -3,28 +3,26 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.utils import timezone
-
 from killswitch.kills.meanings import wire
 from killswitch.kills.models import Outcome
 from killswitch.words import counted, exact_time, figure, price
 
-from .call_sheet import CallAccount, CallLine, CallSheet
+from .call_sheet import TOO_MANY, CallAccount, CallLine, CallSheet
 
 
-def as_text(sheet: CallSheet) -> str:
-    return "\n".join(_lines(sheet)) + "\n"
+def as_text(sheet: CallSheet, at: datetime) -> str:
+    return "\n".join(_lines(sheet, at)) + "\n"
 
 
-def _lines(sheet: CallSheet) -> Iterator[str]:
+def _lines(sheet: CallSheet, at: datetime) -> Iterator[str]:
     kill = sheet.kill
     yield "CALL SHEET: what to read to the broker's desk"
     yield f"Kill {kill.id}, {sheet.incident.standing.upper()}"
     yield f"Cancel {kill.scope}; engaged by {kill.engaged_by_name or 'somebody'} at {exact_time(kill.engaged_at)} UTC"
-    yield f"As of {exact_time(timezone.now())} UTC. Times are UTC, notional is in US dollars."
+    yield f"As of {exact_time(at)} UTC. Times are UTC, notional is in US dollars."
     if sheet.is_empty:
         yield ""
-        yield nothing_to_read(sheet)
+        yield sheet.nothing
         return
     if kill.roster_error:
         yield ""
@@ -38,23 +36,7 @@ def _lines(sheet: CallSheet) -> Iterator[str]:
     yield from _in_doubt(sheet)
     if sheet.pending_count:
         yield ""
-        yield f"{pending_words(sheet)}"
-
-
-TOO_MANY = "Nobody reads out all of them: ask for a cancel of everything that matches, account by account."
-
-
-def nothing_to_read(sheet: CallSheet) -> str:
-    if sheet.kill.dry_run:
-        return "Nothing to read out: this was a dry run, nothing was sent."
-    if sheet.incident.is_running:
-        return "Nothing to read out so far: no order is stuck, still open or unknown."
-    return "Nothing to read out: no order is stuck, still open or unknown."
-
-
-def pending_words(sheet: CallSheet) -> str:
-    verb = "waits" if sheet.pending_count == 1 else "wait"
-    return f"{counted(sheet.pending_count, 'more order')} {verb} for the broker's word: not on this sheet yet."
+        yield sheet.pending_words
 
 
 def _account(account: CallAccount) -> Iterator[str]:
@@ -104,8 +86,8 @@ def _in_doubt(sheet: CallSheet) -> Iterator[str]:
         why = f": {_one_line(doubt.sweep.error)}" if doubt.sweep.error else ""
         ids = f" (request ids {', '.join(doubt.request_ids)})" if doubt.request_ids else ""
         yield f"  {doubt.sweep.account_id}{why}{ids}"
-    if sheet.in_doubt_count > len(sheet.in_doubt):
-        yield f"  and {sheet.in_doubt_count - len(sheet.in_doubt):,} more"
+    if sheet.in_doubt_more:
+        yield f"  and {sheet.in_doubt_more:,} more"
 
 
 def _one_line(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
-from killswitch.audit import chain
+from killswitch.audit.anchors import anchor_after, anchor_line
 from killswitch.audit.models import Anchor, Entry
 from killswitch.audit.rows import sealed
 from killswitch.kills.models import Kill
@@ -25,8 +24,7 @@ class Excerpt:
     @classmethod
     def of(cls, kill: Kill) -> "Excerpt":
         last = last_of(kill) or 0
-        anchor = Anchor.objects.filter(sequence__gte=last).order_by("sequence").first() if last else None
-        return cls(kill, first_of(kill) or 1, last, anchor)
+        return cls(kill, first_of(kill) or 1, last, anchor_after(last) if last else None)
 
     @property
     def up_to(self) -> int:
@@ -46,21 +44,3 @@ class Excerpt:
     def anchors(self) -> Iterator[bytes]:
         if self.anchor is not None:
             yield anchor_line(self.anchor) + b"\n"
-
-
-def anchor_line(anchor: Anchor) -> bytes:
-    """Write an anchor as the line that every place of anchors holds."""
-    return chain.canonical(
-        {
-            "algorithm": "ed25519",
-            "at": _time(anchor.at),
-            "hash": anchor.hash,
-            "key": anchor.key,
-            "sequence": anchor.sequence,
-            "signature": anchor.signature,
-        }
-    )
-
-
-def _time(at: datetime) -> str:
-    return chain.time_text(at)

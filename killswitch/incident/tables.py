@@ -1,6 +1,7 @@
 """The tables of an incident pack, row by row, as CSV."""
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from killswitch.audit.csv_safe import line
@@ -92,7 +93,7 @@ ACCOUNTS: Columns = {
 TIMELINE: Columns = {
     "sequence": lambda moment: moment.sequence,
     "at": lambda moment: moment.at,
-    "seconds_after_the_press": lambda moment: round(moment.seconds, 6),
+    "seconds_after_the_press": lambda moment: Decimal(f"{moment.seconds:.6f}"),
     "kind": lambda moment: moment.kind,
     "account_id": lambda moment: moment.account_id,
     "what": lambda moment: moment.what,

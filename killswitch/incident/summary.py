@@ -1,0 +1,32 @@
+"""What one page says of a kill, and all that its pack is made of."""
+
+from datetime import datetime
+from functools import cached_property
+
+from killswitch.kills.models import Kill
+
+from .call_sheet import CallSheet
+from .excerpt import Excerpt
+from .figures import Incident
+from .timeline import People, Timeline
+
+
+class Summary:
+    """One kill, as it was at `at`. Make it inside one moment, so that its parts fit together."""
+
+    def __init__(self, kill: Kill, at: datetime) -> None:
+        self.at = at
+        self.incident = Incident(kill)
+        self.kill = self.incident.kill
+        self.timeline = Timeline(self.incident)
+        self.people = People(self.kill)
+        self.sheet = CallSheet(self.incident)
+
+    @cached_property
+    def excerpt(self) -> Excerpt:
+        return Excerpt.of(self.kill)
+
+    @property
+    def name(self) -> str:
+        """What the pack is called: the day of the press (UTC) and the beginning of the kill's id."""
+        return f"killswitch-{self.kill.engaged_at:%Y-%m-%d}-{str(self.kill.id)[:8]}"
