@@ -18,7 +18,8 @@ def _lines(sheet: CallSheet, at: datetime) -> Iterator[str]:
     kill = sheet.kill
     yield "CALL SHEET: what to read to the broker's desk"
     yield f"Kill {kill.id}, {sheet.incident.standing.upper()}"
-    yield f"Cancel {kill.scope}; engaged by {kill.engaged_by_name or 'somebody'} at {exact_time(kill.engaged_at)} UTC"
+    yield f"Cancel {_one_line(kill.scope)}"
+    yield f"Engaged by {kill.engaged_by_name or 'somebody'} at {exact_time(kill.engaged_at)} UTC"
     yield f"As of {exact_time(at)} UTC. Times are UTC, notional is in US dollars."
     if sheet.is_empty:
         yield ""
@@ -27,7 +28,7 @@ def _lines(sheet: CallSheet, at: datetime) -> Iterator[str]:
     if kill.roster_error:
         yield ""
         yield f"ALL ACCOUNTS: {_one_line(kill.roster_error)}."
-        yield f"Ask for a cancel of {sheet.orders_meant} on every account."
+        yield f"Ask for a cancel of {_one_line(sheet.orders_meant)} on every account."
     for account in sheet.accounts:
         yield from _account(account)
     if sheet.is_cut:
@@ -51,16 +52,17 @@ def _line(line: CallLine) -> Iterator[str]:
     mark = "   STOP: PROTECTS?" if order.is_stop else ""
     late = "   LATE" if order.is_late else ""
     yield ""
-    yield f"{line.number:>3}. {wire(order.side)} {figure(order.leaves_quantity)} {order.symbol or '?'}{mark}{late}"
+    what = _one_line(f"{wire(order.side)} {figure(order.leaves_quantity)} {order.symbol or 'symbol not known'}")
+    yield f"{line.number:>3}. {what}{mark}{late}"
     yield from _facts(
-        ("left of", figure(order.quantity)),
+        ("quantity", figure(order.quantity)),
         ("type", f"{wire(order.order_type)}, {wire(order.time_in_force)}"),
         ("price", price(line.limit_price) if line.limit_price is not None else ""),
         ("stop price", price(order.stop_price) if order.stop_price is not None else ""),
         ("worth", line.worth_words),
-        ("order id", _one_line(order.order_id)),
+        ("order id", order.order_id),
         ("in parts", " ".join(line.chunks)),
-        ("client order id", _one_line(order.client_order_id)),
+        ("client order id", order.client_order_id),
         ("outcome", f"{Outcome(order.outcome).label}{_since(order.pending_since)}"),
         ("request ids", ", ".join(line.request_ids)),
     )
@@ -69,7 +71,7 @@ def _line(line: CallLine) -> Iterator[str]:
 def _facts(*facts: tuple[str, str]) -> Iterator[str]:
     for name, value in facts:
         if value:
-            yield f"     {name:<16} {value}"
+            yield f"     {name:<16} {_one_line(value)}"
 
 
 def _since(at: datetime | None) -> str:
@@ -81,7 +83,7 @@ def _in_doubt(sheet: CallSheet) -> Iterator[str]:
         return
     yield ""
     yield "ACCOUNTS OF WHICH IT IS NOT KNOWN WHAT IS OPEN"
-    yield f"Ask what is open on them, and for a cancel of {sheet.orders_meant}."
+    yield f"Ask what is open on them, and for a cancel of {_one_line(sheet.orders_meant)}."
     for doubt in sheet.in_doubt:
         why = f": {_one_line(doubt.sweep.error)}" if doubt.sweep.error else ""
         ids = f" (request ids {', '.join(doubt.request_ids)})" if doubt.request_ids else ""

@@ -18,12 +18,14 @@ from killswitch.kills.queries import (
     orders_of,
     outcomes_of,
     seconds_since,
+    sweeps_as_they_stand,
     unwatched_sweeps,
 )
 from killswitch.words import counted, dollars, figure, unpriced
 
 NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 QUIET = (State.FLAT, State.LATCHED)
+ACCOUNTS_NAMED = 5
 ROWS = 2000  # read at a time
 
 
@@ -180,6 +182,17 @@ class Incident:
     def flat_count(self) -> int:
         quiet = self.kill.sweeps.filter(state__in=QUIET).count()
         return quiet - unwatched_sweeps().filter(kill=self.kill).count()
+
+    @cached_property
+    def not_flat(self) -> list[Sweep]:
+        """Return some of the accounts that are not flat, or not known to be."""
+        quiet = self.kill.sweeps.filter(state__in=QUIET).exclude(id__in=unwatched_sweeps().values("id"))
+        others = self.kill.sweeps.exclude(id__in=quiet.values("id")).order_by("account_id")
+        return sweeps_as_they_stand(others[:ACCOUNTS_NAMED])
+
+    @property
+    def not_flat_more(self) -> int:
+        return self.sweep_count - self.flat_count - len(self.not_flat)
 
     # --- what takes a call to the broker's desk
 
