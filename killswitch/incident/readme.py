@@ -1,12 +1,14 @@
 """The README.txt of an incident pack: what is in it, what is missing, how to check it."""
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from killswitch.words import exact_time
 
 from .excerpt import Excerpt
 from .summary import Summary
 
+WIDTH = 110
 FILES = {
     "summary.html": "one page: what happened, how fast, what became of the orders; print it from any browser",
     "summary.pdf": "the same page",
@@ -47,7 +49,7 @@ def _lines(summary: Summary, names: list[str], no_pdf: str) -> Iterator[str]:
     yield ""
     for name, what in FILES.items():
         if name in names:
-            yield f"  {name:<18} {what}"
+            yield from wrap(what, WIDTH, initial_indent=f"  {name:<18} ", subsequent_indent=" " * 21)
     if no_pdf:
         yield ""
         yield f"There is no summary.pdf: {no_pdf}. Print summary.html instead."
@@ -63,10 +65,13 @@ def _proof(excerpt: Excerpt, names: list[str]) -> Iterator[str]:
     if not excerpt.last:
         yield "The audit trail has no entry of this kill."
         return
-    yield f"entries.jsonl holds the entries {excerpt.first} to {excerpt.up_to} of the audit trail, one a line. Those of"
-    yield "this kill are whole. Of what lies between them, which is about something else, only the hashes are there:"
-    yield "enough to follow the chain past it. Each entry is bound to the one before it, so that none of them can be"
-    yield "changed, left out, added or moved without every hash after it becoming another one."
+    yield from wrap(
+        f"entries.jsonl holds the entries {excerpt.first} to {excerpt.up_to} of the audit trail, one a line. Those of "
+        "this kill are whole. Of what lies between them, which is about something else, only the hashes are there: "
+        "enough to follow the chain past it. Each entry is bound to the one before it: none of them can be changed, "
+        "left out, added or moved without every hash after it becoming another one.",
+        WIDTH,
+    )
     yield ""
     if excerpt.anchor is None:
         yield "THERE IS NO ANCHOR YET after the last of these entries. The chain can be followed from the first line to"

@@ -175,6 +175,19 @@ class TestRelease:
         entry = Entry.objects.get(kind=Kind.KILL_RELEASED)
         assert (entry.actor_name, entry.data["reason"]) == ("desk2", "the algorithm is off")
 
+    def test_does_not_change_when_it_was_flat_for_the_first_time(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        pressed = press(account=FIRST, latched="on")
+        future = begun(pressed)
+        wait_for(lambda: state_of(pressed) == State.LATCHED, "the kill to be quiet")
+        quiet_at = pressed.sweeps.get().first_flat_at
+        let_go(pressed)
+        future.result(20)
+        sweep = pressed.sweeps.get()
+        assert sweep.first_flat_at == quiet_at
+        assert sweep.flat_at == sweep.ended_at > quiet_at
+
     def test_ends_a_kill_of_which_nothing_is_left_to_sweep(self, press: Press) -> None:
         pressed = press(all_accounts="on", latched="on")
         Kill.objects.update(roster=Roster.CONFIRMED)

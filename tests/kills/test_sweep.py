@@ -60,6 +60,22 @@ class TestWhatGoesOut:
         assert {row.order_id for row in the_sweep(killed).orders.all()} == before
         check_agreement(simulator)
 
+    def test_the_first_answer_of_an_account_is_noted_whatever_it_is(
+        self, simulator: SimulatorProcess, kill: Press
+    ) -> None:
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"status": 503}, times=1)
+        killed = kill(account=FIRST)
+        first = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED, http_status__isnull=False).order_by("id").first()
+        assert first is not None
+        assert (first.http_status, the_sweep(killed).first_answer_at) == (503, first.at)
+
+    def test_no_answer_is_not_noted_as_one(self, simulator: SimulatorProcess, kill: Press) -> None:
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"drop": "after"}, times=1)
+        killed = kill(account=FIRST)
+        lost, *answered = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED).order_by("id")
+        assert lost.http_status is None
+        assert the_sweep(killed).first_answer_at == (answered[0].at if answered else None)
+
     def test_a_later_single_cancel_does_not_take_itself_for_the_first_attempt(
         self, simulator: SimulatorProcess, kill: Press
     ) -> None:

@@ -28,6 +28,9 @@ PAGES = {
     "/kills/": SEE,
     f"/kills/{KILL_ID}/": SEE,
     f"/kills/{KILL_ID}.json": SEE,
+    f"/kills/{KILL_ID}/call-sheet/": SEE,
+    f"/kills/{KILL_ID}/call-sheet.txt": SEE,
+    f"/kills/{KILL_ID}/summary/": TRAIL,
     "/kills/new/?account=1001": KILL,
     "/audit/": TRAIL,
     "/audit/{entry}/": TRAIL,
@@ -112,6 +115,16 @@ class TestPages:
     @pytest.mark.parametrize("method", ["put", "delete", "patch"])
     def test_take_no_other_method(self, method: str, desk_client: Client) -> None:
         assert getattr(desk_client, method)("/kills/").status_code == 405
+
+    @pytest.mark.parametrize("page", [f"/kills/{KILL_ID}/call-sheet/", f"/kills/{KILL_ID}/summary/"])
+    def test_that_are_printed_have_no_inline_script_or_style_either(
+        self, page: str, addresses: Callable[[str], str], compliance_client: Client
+    ) -> None:
+        text = compliance_client.get(addresses(page)).content.decode()
+        assert "paper.css" in text
+        assert " style=" not in text
+        assert "<style" not in text
+        assert all("src=" in tag for tag in text.split("<script")[1:])
 
     @pytest.mark.parametrize("page", ["/", "/accounts/1001/", "/kills/new/?account=1001", "/kills/", "/login/"])
     def test_have_no_inline_script_or_style(self, page: str, desk_client: Client) -> None:
