@@ -169,5 +169,8 @@ LOGGING = {
         # httpx writes every address at INFO.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        # Each step of drawing a page, and what of its style is not for paper.
+        "weasyprint": {"level": "ERROR"},
+        "fontTools": {"level": "WARNING"},
     },
 }
