@@ -6,4 +6,9 @@ class AccessConfig(AppConfig):
     label = "access"
 
     def ready(self) -> None:
-        from . import signals  # noqa: F401  (connects the receivers)
+        from . import (
+            changes,
+            signals,  # noqa: F401  (connects the receivers)
+        )
+
+        changes.connect()

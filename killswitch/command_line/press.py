@@ -8,12 +8,11 @@ from django.db import Error as DatabaseError
 from django.db import connection, connections
 from django.utils import timezone
 
+from killswitch.audit.person import actor
 from killswitch.book.queries import known_account_ids
 from killswitch.kills.decision import Decision
 from killswitch.kills.models import Kill
 from killswitch.kills.operations import engage, record_refusal
-
-from .person import actor
 
 SLOW_SECONDS = 3.0
 CONNECT_SECONDS = 5

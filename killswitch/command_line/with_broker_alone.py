@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from killswitch import broker
+from killswitch.audit.person import actor
 from killswitch.kills import journal_lines
 from killswitch.kills.break_glass import BreakGlass, new_kill
 from killswitch.kills.decision import Decision
@@ -22,7 +23,6 @@ from killswitch.kills.standing import standing_of_rows
 from . import words
 from .exits import UNKNOWN, exit_status
 from .interrupts import Interrupts
-from .person import actor
 from .refusal import Refused
 from .screen import Screen, leave_quietly
 

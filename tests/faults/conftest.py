@@ -18,7 +18,7 @@ from killswitch.kills.decision import read_decision
 from killswitch.kills.models import Kill
 from killswitch.kills.operations import engage
 from killswitch.simulator.process import Control, SimulatorProcess
-from tests.conftest import database_url, wait_for
+from tests.conftest import database_url, unrecorded, wait_for
 from tests.kills.agreement import Clock, deletes, open_orders, wall_clock
 
 from .four import Trail, check_four
@@ -185,6 +185,7 @@ def desk(transactional_db: None) -> Client:
 
 
 def risk_desk(name: str) -> User:
-    user, _ = User.objects.get_or_create(username=name)
-    give_role(user, RISK_DESK)
+    with unrecorded():
+        user, _ = User.objects.get_or_create(username=name)
+        give_role(user, RISK_DESK)
     return user

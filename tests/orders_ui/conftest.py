@@ -11,12 +11,14 @@ from django.utils import timezone
 from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK, give_role
 from killswitch.book.operations import save
 from killswitch.broker import BrokerFailed, Listing, Order
+from tests.conftest import unrecorded
 
 
 def client_of(name: str, role: str = "", **options: Any) -> Client:
-    user = User.objects.create_user(name, password="correct horse battery")
-    if role:
-        give_role(user, role)
+    with unrecorded():
+        user = User.objects.create_user(name, password="correct horse battery")
+        if role:
+            give_role(user, role)
     client = Client(**options)
     client.force_login(user)
     return client

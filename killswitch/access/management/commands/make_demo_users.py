@@ -4,8 +4,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
+from killswitch.access.operations import set_user
 from killswitch.access.role_names import DEMO_USERS
-from killswitch.access.roles import give_role
+from killswitch.audit.person import actor
 
 
 class Command(BaseCommand):
@@ -16,8 +17,5 @@ class Command(BaseCommand):
         if not password:
             raise CommandError("DEMO_PASSWORD is missing")
         for name, role in DEMO_USERS.items():
-            user, _ = User.objects.get_or_create(username=name)
-            if not user.check_password(password):
-                user.set_password(password)
-                user.save()
-            give_role(user, role)
+            user = User.objects.filter(username=name).first() or User(username=name)
+            set_user(user, password=password, role=role, actor=actor("manage.py make_demo_users"))

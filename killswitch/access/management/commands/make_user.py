@@ -7,7 +7,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from killswitch.access.roles import ROLES, give_role
+from killswitch.access.operations import set_user
+from killswitch.access.roles import ROLES
+from killswitch.audit.person import actor
 
 
 class Command(BaseCommand):
@@ -25,7 +27,5 @@ class Command(BaseCommand):
             validate_password(password, user)
         except ValidationError as error:
             raise CommandError("; ".join(error.messages)) from None
-        user.set_password(password)
-        user.save()
-        give_role(user, options["role"])
+        set_user(user, password=password, role=options["role"], actor=actor("manage.py make_user"))
         self.stdout.write(f"{user.username} is {options['role']}")

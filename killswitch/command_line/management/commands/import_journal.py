@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
+from killswitch.audit.person import actor
 from killswitch.command_line.exits import FLAT, REFUSED
-from killswitch.command_line.person import actor
 from killswitch.kills.journal_import import Imported, NotImported, Part, opened, read, take_in
 from killswitch.kills.models import State
 

@@ -4,7 +4,7 @@ import os
 import pwd
 import socket
 
-from killswitch.audit.operations import Actor
+from .operations import Actor
 
 
 def actor(way: str) -> Actor:

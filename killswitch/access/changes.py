@@ -1,0 +1,274 @@
+"""Write every change of who may do what, by whatever means it comes: a page, a command, a shell.
+
+Each change is found by comparing what the database said before and after, so that nobody who changes a user has to say
+so. What is changed past Django, with SQL, is not seen here.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.db.models import Model
+from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.utils import timezone
+
+from killswitch.audit.models import Kind
+from killswitch.audit.operations import Actor, Draft, append
+from killswitch.audit.person import actor as at_the_shell
+
+from .role_names import ROLES
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a user may do, as the database has it."""
+
+    name: str
+    groups: tuple[str, ...]
+    permissions: tuple[str, ...]
+    is_active: bool
+    is_superuser: bool
+    is_staff: bool
+    password: str = field(repr=False)
+
+    @property
+    def role(self) -> str:
+        return next((name for name in self.groups if name in ROLES), "")
+
+
+@dataclass(frozen=True)
+class RoleRights:
+    """What everybody in a group may do, and who that is."""
+
+    name: str
+    permissions: tuple[str, ...]
+
+
+Before = Rights | RoleRights | None
+Key = tuple[type[User] | type[Group], Any]
+
+
+@contextmanager
+def changes_by(actor: Actor) -> Iterator[None]:
+    """Do what changes users inside: one transaction, and one entry for each user, written last."""
+    changes = _Changes(actor)
+    with transaction.atomic():
+        token = _open.set(changes)
+        try:
+            yield
+        finally:
+            _open.reset(token)
+        append(changes.drafts())
+
+
+class _Changes:
+    """How users and roles stood before."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        self._before: dict[Key, Before] = {}
+
+    def remember(self, key: Key, before: Before) -> None:
+        self._before.setdefault(key, before)
+
+    def knows(self, key: Key) -> bool:
+        return key in self._before
+
+    def drafts(self, is_same_password: bool = False) -> list[Draft]:
+        told: list[Draft] = []
+        for (model, pk), before in self._before.items():
+            after = _read((model, pk))
+            if isinstance(before, Rights) or isinstance(after, Rights):
+                told += self._user(pk, before, after, is_same_password)  # type: ignore[arg-type]
+            else:
+                told += self._role(pk, before, after)  # type: ignore[arg-type]
+        return told
+
+    def _user(self, pk: int, before: Rights | None, after: Rights | None, is_same_password: bool) -> Iterator[Draft]:
+        words = list(_user_words(before, after, is_same_password))
+        if not words:
+            return
+        name = (after or before).name  # type: ignore[union-attr]
+        data = {
+            "user_id": pk,
+            "user": name,
+            "role": after.role if after else "",
+            "role_before": before.role if before else "",
+            "groups": after.groups if after else (),
+            "permissions": after.permissions if after else (),
+            "is_active": after is not None and after.is_active,
+            "is_superuser": after is not None and after.is_superuser,
+            "new_password": before is None or (after is not None and before.password != after.password),
+        }
+        yield self._draft(f"user {name}: {', '.join(words)}", data)
+
+    def _role(self, pk: int, before: RoleRights | None, after: RoleRights | None) -> Iterator[Draft]:
+        words = list(_role_words(before, after))
+        if words:
+            name = (after or before).name  # type: ignore[union-attr]
+            data = {"group_id": pk, "group": name, "permissions": after.permissions if after else ()}
+            yield self._draft(f"role {name}: {', '.join(words)}", data)
+
+    def _draft(self, what: str, data: dict[str, Any]) -> Draft:
+        sentence = f"{self._actor.name or 'Somebody'} changed {what}"
+        return Draft(kind=Kind.USER_CHANGED, at=timezone.now(), sentence=sentence, actor=self._actor, data=data)
+
+
+_open: ContextVar[_Changes | None] = ContextVar("changes", default=None)
+
+
+def _user_words(before: Rights | None, after: Rights | None, is_same_password: bool) -> Iterator[str]:
+    if after is None:
+        yield "deleted"
+        return
+    if before is None:
+        yield "added"
+        yield f"with the role {', '.join(after.groups)}" if after.groups else "without a role"
+        before = Rights(after.name, after.groups, (), True, False, False, after.password)
+    if before.name != after.name:
+        yield f"renamed from {before.name}"
+    if before.groups != after.groups:
+        yield f"role from {', '.join(before.groups) or 'none'} to {', '.join(after.groups) or 'none'}"
+    yield from _permission_words(before.permissions, after.permissions)
+    if before.is_active != after.is_active:
+        yield "let in again" if after.is_active else "shut out"
+    if before.is_superuser != after.is_superuser:
+        yield "a superuser" if after.is_superuser else "no longer a superuser"
+    if before.is_staff != after.is_staff:
+        yield "staff" if after.is_staff else "no longer staff"
+    if before.password != after.password:
+        yield "password stored anew" if is_same_password else "new password"
+
+
+def _role_words(before: RoleRights | None, after: RoleRights | None) -> Iterator[str]:
+    if after is None:
+        yield "deleted"
+        return
+    if before is None:
+        yield "added"
+    elif before.name != after.name:
+        yield f"renamed from {before.name}"
+    yield from _permission_words(before.permissions if before else (), after.permissions)
+
+
+def _permission_words(before: Iterable[str], after: Iterable[str]) -> Iterator[str]:
+    given, taken = sorted({*after} - {*before}), sorted({*before} - {*after})
+    if given:
+        yield f"given {' and '.join(given)}"
+    if taken:
+        yield f"no longer given {' and '.join(taken)}"
+
+
+def _read(key: Key) -> Before:
+    model, pk = key
+    if model is Group:
+        group = Group.objects.filter(pk=pk).first()
+        return RoleRights(group.name, _codes(group.permissions)) if group else None
+    user = User.objects.filter(pk=pk).first()
+    if user is None:
+        return None
+    groups = tuple(user.groups.order_by("name").values_list("name", flat=True))
+    permissions = _codes(user.user_permissions)
+    return Rights(
+        user.username, groups, permissions, user.is_active, user.is_superuser, user.is_staff, str(user.password)
+    )
+
+
+def _codes(permissions: Any) -> tuple[str, ...]:
+    pairs = permissions.order_by("content_type__app_label", "codename").values_list(
+        "content_type__app_label", "codename"
+    )
+    return tuple(".".join(pair) for pair in pairs)
+
+
+# --- what Django says before and after
+
+
+def _about_to(holder: Model, keys: Iterable[Key]) -> None:
+    """Remember how things stand: for whoever has `changes_by` open, else until `_done` with the same `holder`."""
+    changes = _open.get() or _new(holder)
+    for key in keys:
+        if not changes.knows(key):
+            changes.remember(key, _read(key))
+
+
+def _new(holder: Model) -> _Changes:
+    changes = holder.__dict__["_changes"] = _Changes(_unknown_actor())
+    return changes
+
+
+def _done(holder: Model, is_same_password: bool = False) -> None:
+    if _open.get() is None:
+        changes = holder.__dict__.pop("_changes", None)
+        if changes is not None:
+            append(changes.drafts(is_same_password))
+
+
+def _unknown_actor() -> Actor:
+    """Name whoever runs this process: nobody said who it is that changes something."""
+    is_command = Path(sys.argv[0]).name == "manage.py" and len(sys.argv) > 1
+    return at_the_shell(f"manage.py {sys.argv[1]}" if is_command else "process")
+
+
+def _key(instance: Model) -> Key:
+    return (Group if isinstance(instance, Group) else User), instance.pk
+
+
+def _saving(instance: Model, update_fields: Collection[str] | None = None, **_: Any) -> None:
+    # Every log-in writes this field.
+    if instance.pk is not None and set(update_fields or ()) != {"last_login"}:
+        _about_to(instance, [_key(instance)])
+
+
+def _saved(instance: Model, created: bool, update_fields: Collection[str] | None = None, **_: Any) -> None:
+    if created:
+        changes = _open.get() or _new(instance)
+        changes.remember(_key(instance), None)
+    # Django stores a password anew, by a newer method, at a log-in.
+    is_same_password = set(update_fields or ()) == {"password"} and getattr(instance, "_password", None) is None
+    _done(instance, is_same_password)
+
+
+def _deleting(instance: Model, **_: Any) -> None:
+    members = instance.user_set.values_list("pk", flat=True) if isinstance(instance, Group) else ()
+    _about_to(instance, [_key(instance), *((User, pk) for pk in members)])
+
+
+def _deleted(instance: Model, **_: Any) -> None:
+    _done(instance)
+
+
+def _related(instance: Model, action: str, reverse: bool, model: type[Model], pk_set: Any, **_: Any) -> None:
+    """Follow what is added to and taken from a user's groups, a user's own permissions, a group's permissions."""
+    if action.startswith("post_"):
+        _done(instance)
+    elif not reverse:
+        _about_to(instance, [_key(instance)])
+    elif model in (User, Group):
+        _about_to(instance, [(model, pk) for pk in (pk_set if pk_set is not None else _others(instance, model))])
+
+
+def _others(instance: Any, model: type[Model]) -> list[Any]:
+    """Return whom a clear from the other side reaches."""
+    related = instance.user_set if model is User else instance.group_set
+    return list(related.values_list("pk", flat=True))
+
+
+_OF_A_ROW = ((pre_save, _saving), (post_save, _saved), (pre_delete, _deleting), (post_delete, _deleted))
+_RELATIONS = (User.groups.through, User.user_permissions.through, Group.permissions.through)
+RECEIVERS: list[tuple[ModelSignal, Callable[..., None], Any]] = [
+    *((signal, receiver, model) for model in (User, Group) for signal, receiver in _OF_A_ROW),
+    *((m2m_changed, _related, relation) for relation in _RELATIONS),
+]
+
+
+def connect() -> None:
+    """Listen from now on."""
+    for signal, receiver, sender in RECEIVERS:
+        signal.connect(receiver, sender=sender)
