@@ -1,9 +1,13 @@
 """The Celery application. Celery is the doorbell: what is to be done stands in the database."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, worker_init
 from kombu import Queue
+
+from . import starting
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
 
@@ -11,3 +15,13 @@ app = Celery("killswitch")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = (Queue("kills"), Queue("book"))
 app.autodiscover_tasks(["killswitch.kills", "killswitch.book"])
+
+
+@worker_init.connect
+def _worker_starts(**_: Any) -> None:
+    starting.starts("worker")
+
+
+@beat_init.connect
+def _beat_starts(**_: Any) -> None:
+    starting.starts("beat")

@@ -19,8 +19,14 @@ def on_starting(server: object) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
     django.setup()
 
+    from killswitch import starting
+
+    starting.begins("web")
+
 
 def post_worker_init(worker: object) -> None:
+    from killswitch import starting
     from killswitch.kills.operations import warm_doorbell
 
+    starting.goes_on()
     warm_doorbell()

@@ -1,6 +1,7 @@
 """Clear Street over HTTP: client, types, errors. Knows httpx, knows no Django."""
 
-from ._runtime import client, close, run, start
+from ._clock import ClockBounds
+from ._runtime import client, clock_bounds, close, run, start
 from .client import Answer, ClearStreet, Listing
 from .errors import (
     BadRequest,
@@ -40,6 +41,7 @@ __all__ = [
     "BrokerError",
     "BrokerFailed",
     "ClearStreet",
+    "ClockBounds",
     "Execution",
     "InstrumentType",
     "Listing",
@@ -57,6 +59,7 @@ __all__ = [
     "TimeInForce",
     "Unreachable",
     "client",
+    "clock_bounds",
     "close",
     "multiplier",
     "open_notional",

@@ -143,14 +143,9 @@ def read_retry_after(text: str | None, now: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def read_clock_offset(date: str | None, latency: float, now: float) -> float | None:
-    """Read a `Date` header as the broker's clock minus ours, in seconds, to about half a second.
-
-    `now` is the time at which the answer was there, in seconds since the epoch.
-    """
+def read_date(date: str | None) -> float | None:
+    """Read a `Date` header: the second that had begun when the answer was made, since the epoch."""
     try:
-        told = parsedate_to_datetime(date).timestamp() if date else None
+        return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError, OverflowError):
         return None
-    # The header names the second that had begun when the answer was made, halfway through the exchange.
-    return None if told is None else round(told + 0.5 - (now - latency / 2), 1)

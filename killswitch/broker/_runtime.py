@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ._clock import ClockBounds
 from .client import ClearStreet
 
 R = TypeVar("R")
@@ -74,6 +75,12 @@ def client() -> ClearStreet:
     if runtime.client is None:
         runtime.client = ClearStreet.from_environment()
     return runtime.client
+
+
+def clock_bounds() -> ClockBounds | None:
+    """Return how far the broker's clock is from ours, by what this process was answered. None where it was nothing."""
+    runtime = _runtime
+    return runtime.client.clock.bounds if runtime is not None and runtime.client is not None else None
 
 
 def close() -> None:

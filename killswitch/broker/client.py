@@ -15,12 +15,13 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from ._clock import BrokerClock
 from ._decode import (
     Envelope,
     Metadata,
     T,
     Unreadable,
-    read_clock_offset,
+    read_date,
     read_envelope,
     read_many,
     read_one,
@@ -136,6 +137,7 @@ class ClearStreet:
         self._timeouts = timeouts
         self._key = api_key.encode()
         self.clock_offset: float | None = None  # as the last answer showed it; see Answer
+        self.clock = BrokerClock()  # as many answers show it
         self._lanes: dict[Lane, AbstractAsyncContextManager[object]] = {
             Lane.MASS_CANCEL: contextlib.nullcontext(),
             Lane.FIRST_CANCEL: asyncio.Semaphore(max_in_flight),
@@ -337,9 +339,18 @@ class ClearStreet:
             # An answer that repeats the key must not carry it into a table or onto a page.
             body = response.content.replace(self._key, b"***")
             latency = time.monotonic() - started
-            offset = read_clock_offset(response.headers.get("Date"), latency, time.time())
-            self.clock_offset = self.clock_offset if offset is None else offset
-            return _read_page(response, body, latency, offset)
+            return _read_page(response, body, latency, self._note_clock(response.headers.get("Date"), latency))
+
+    def _note_clock(self, date: str | None, latency: float) -> float | None:
+        """Return the broker's clock minus ours, in seconds, to about half a second."""
+        told = read_date(date)
+        if told is None:
+            return None
+        now = time.time()
+        self.clock.note(told, sent_at=now - latency, answered_at=now)
+        # The header names the second that had begun when the answer was made, halfway through the exchange.
+        self.clock_offset = round(told + 0.5 - (now - latency / 2), 1)
+        return self.clock_offset
 
 
 def _answer(page: _Page, data: D, unreadable: int = 0) -> Answer[D]:

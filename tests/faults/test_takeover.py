@@ -69,7 +69,9 @@ def test_a_worker_that_is_killed_with_a_message_in_its_hands_is_replaced_within_
     # The queue gives the message back after an hour; a lease lasts 10 s.
     assert time.monotonic() - died < 25
     assert (over.state, set(outcomes(over).values())) == (State.FLAT, {"canceled"})
-    assert Entry.objects.filter(kind=Kind.SWEEP_TAKEN_OVER).count() == 10
+    taken_over = Entry.objects.filter(kind=Kind.SWEEP_TAKEN_OVER)
+    assert taken_over.count() == 10
+    assert all(entry.source.startswith("watchdog ") for entry in taken_over), "the record says who it was"
     assert all(world.open(account) == [] for account in accounts)
 
 

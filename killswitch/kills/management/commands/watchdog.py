@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from killswitch import starting
 from killswitch.kills.watchdog import Watchdog
 
 
@@ -13,6 +14,7 @@ class Command(BaseCommand):
         watchdog = Watchdog()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: watchdog.stop())
+        starting.starts("watchdog")
         self.stdout.write("watchdog: watching")
         self.stdout.flush()
         watchdog.watch()
