@@ -14,6 +14,7 @@ from killswitch.access.roles import ROLES, role_of
 from killswitch.audit.models import Kind
 from killswitch.audit.queries import Page, Search, find
 from killswitch.kills.decision import LARGEST_ACCOUNT
+from killswitch.kills.drills import MOST_DAYS, Quarter
 
 ROLE_CHOICES = [("", "choose one"), *((role, role) for role in ROLES)]
 TIME_HINT = {"placeholder": "2026-11-21 14:30:00", "autocomplete": "off", "inputmode": "numeric"}
@@ -64,6 +65,39 @@ class TrailForm(forms.Form):
 
     def page(self) -> Page:
         return find(self.search(), before=self.cleaned_data["before"], after=self.cleaned_data["after"])
+
+
+class DrillsForm(forms.Form):
+    """Which drills a reader wants to see."""
+
+    year = forms.IntegerField(required=False, min_value=1970, max_value=9998)
+    quarter = forms.RegexField(r"^[0-9]{4}-Q[1-4]$", required=False)
+    before = forms.UUIDField(required=False)
+
+    def clean_quarter(self) -> Quarter | None:
+        text: str = self.cleaned_data["quarter"]
+        year = int(text[:4] or 0)
+        if text and not 1970 <= year <= 9998:
+            raise ValidationError("There is no such quarter.")
+        return Quarter(year, int(text[-1])) if text else None
+
+    def clean(self) -> None:
+        unknown = sorted(set(self.data) - set(self.fields))
+        if unknown:
+            raise ValidationError(f"“{unknown[0][:40]}” is not known here: nothing is shown")
+
+
+class DrillPlanForm(forms.Form):
+    """How often a drill is due."""
+
+    every_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_DAYS,
+        label="A drill is due every … days",
+        help_text="Leave empty for no reminder.",
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
 
 
 class NewUserForm(forms.Form):

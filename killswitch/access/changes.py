@@ -1,7 +1,8 @@
 """Write every change of who may do what, by whatever means it comes: a page, a command, a shell.
 
 Each change is found by comparing what the database said before and after, so that nobody who changes a user has to say
-so. What is changed past Django, with SQL, is not seen here.
+so. What is changed past Django, with SQL, is not seen here. Whoever changes several things opens `changes_by` first:
+without it each is told at once, before the rest of the transaction.
 """
 
 import sys

@@ -84,6 +84,7 @@ class Kill(models.Model):
         indexes = [
             models.Index(fields=["-engaged_at"], name="kill_engaged"),
             models.Index(fields=["ended_at"], name="kill_ended"),
+            models.Index(fields=["dry_run", "-engaged_at"], name="kill_drills"),
         ]
 
     def __str__(self) -> str:
@@ -179,3 +180,19 @@ class KilledOrder(models.Model):
     def open_notional(self) -> Decimal | None:
         """What is left of it in US dollars, as it was last seen; None where there is no price to multiply with."""
         return open_notional(self.leaves_quantity, self.price, self.instrument_type)
+
+
+class DrillPlan(models.Model):
+    """The single row that says how often a drill is due."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    every_days = models.PositiveSmallIntegerField(null=True)
+    since = models.DateTimeField("a drill has been due every so often since", null=True)
+    changed_at = models.DateTimeField(null=True)
+    changed_by_name = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"A drill every {self.every_days} days"

@@ -32,6 +32,7 @@ PAGES = {
     f"/kills/{KILL_ID}/call-sheet.txt": SEE,
     f"/kills/{KILL_ID}/summary/": TRAIL,
     "/kills/new/?account=1001": KILL,
+    "/drills/": SEE,
     "/audit/": TRAIL,
     "/audit/{entry}/": TRAIL,
     "/audit/verification/": TRAIL,
@@ -126,7 +127,9 @@ class TestPages:
         assert "<style" not in text
         assert all("src=" in tag for tag in text.split("<script")[1:])
 
-    @pytest.mark.parametrize("page", ["/", "/accounts/1001/", "/kills/new/?account=1001", "/kills/", "/login/"])
+    @pytest.mark.parametrize(
+        "page", ["/", "/accounts/1001/", "/kills/new/?account=1001", "/kills/", "/drills/", "/login/"]
+    )
     def test_have_no_inline_script_or_style(self, page: str, desk_client: Client) -> None:
         text = (desk_client if page != "/login/" else Client()).get(page).content.decode()
         assert " style=" not in text
