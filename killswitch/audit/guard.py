@@ -5,7 +5,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from .chain import GENESIS
 
-TABLES = ("audit_entry", "audit_anchor", "audit_anchorkey")
+TABLES = ("audit_entry", "audit_anchor", "audit_anchorkey", "audit_span")
 REFUSAL = "the audit trail is append-only"
 NOT_AT_THE_END = "the audit trail is append-only: this entry does not follow the last one"
 
@@ -22,6 +22,9 @@ def _sqlite() -> Triggers:
     for table, name in (("audit_anchor", "sequence"), ("audit_anchorkey", "key")):
         same = f"SELECT 1 FROM {table} WHERE id = NEW.id OR {name} = NEW.{name}"  # noqa: S608
         triggers[table, f"{table}_no_replace"] = f"BEFORE INSERT ON {table} WHEN EXISTS ({same}) {refuse}"
+    triggers["audit_span", "audit_span_no_replace"] = (
+        f"BEFORE INSERT ON audit_span WHEN EXISTS (SELECT 1 FROM audit_span WHERE id = NEW.id) {refuse}"  # noqa: S608
+    )
     last = "(SELECT {} FROM audit_entry ORDER BY id DESC LIMIT 1)"
     triggers["audit_entry", "audit_entry_at_the_end"] = (
         f"BEFORE INSERT ON audit_entry WHEN NEW.id IS NOT coalesce({last.format('id')}, 0) + 1 "

@@ -11,7 +11,7 @@ import msgspec
 from django.db import connection, transaction
 
 from . import chain
-from .models import Entry
+from .models import Entry, Span
 
 # Whoever appends on PostgreSQL holds this lock: any number that nothing else takes.
 LOCK = 0x61756469
@@ -66,7 +66,9 @@ def append(drafts: Iterable[Draft]) -> None:
     told = list(drafts)
     if told:
         with transaction.atomic(savepoint=False):
-            _insert(told, *_head())
+            sequence, previous_hash = _head()
+            _insert(told, sequence, previous_hash)
+            _end_spans(sequence, sequence + len(told))
 
 
 def _head() -> tuple[int, str]:
@@ -96,6 +98,17 @@ def _insert(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> None:
         else:
             marks = ", ".join(["%s"] * len(_COLUMNS))
             cursor.executemany(f"INSERT INTO {Entry._meta.db_table} ({columns}) VALUES ({marks})", rows)  # noqa: S608
+
+
+def _end_spans(before: int, last: int) -> None:
+    """Note the times of each stretch that these entries made whole. In SQL: no odd value may stop what appends."""
+    for number in range(before // Span.SIZE + 1, last // Span.SIZE + 1):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {Span._meta.db_table} (id, first_at, last_at) "  # noqa: S608
+                f"SELECT %s, min(at), max(at) FROM {Entry._meta.db_table} WHERE id > %s AND id <= %s",
+                [number, (number - 1) * Span.SIZE, number * Span.SIZE],
+            )
 
 
 def _rows(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> Iterator[list[Any]]:

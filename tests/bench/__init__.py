@@ -1,0 +1,1 @@
+"""How fast the record is at size. Not part of the tests: `python -m tests.bench --help`."""

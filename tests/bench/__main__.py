@@ -1,0 +1,48 @@
+"""`python -m tests.bench make --database sqlite:////tmp/trail.sqlite3 --count 1000000`, and what is measured there."""
+
+import argparse
+import os
+import sys
+import time
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("what", choices=["make"])
+    parser.add_argument("--database", required=True, help="a scratch one: sqlite:////path or postgresql://…")
+    parser.add_argument("--count", type=int, default=1_000_000)
+    return parser.parse_args()
+
+
+def set_up(database: str) -> None:
+    """Start the product on a scratch database. Nothing that is lost with the machine is missed there."""
+    os.environ["TEST_DATABASE_URL"] = database
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    import django
+    from django.core.management import call_command
+    from django.db import connection
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA synchronous=OFF")
+
+
+def make(count: int) -> None:
+    from .made_up import NotOurs, make
+
+    began, shown = time.perf_counter(), 0
+    try:
+        for there in make(count):
+            if there - shown >= 100_000 or there == count:
+                shown = there
+                print(f"{there:,} entries after {time.perf_counter() - began:,.0f} s", flush=True)
+    except NotOurs as error:
+        sys.exit(f"NOT MADE: {error}")
+
+
+if __name__ == "__main__":
+    given = arguments()
+    set_up(given.database)
+    make(given.count)
