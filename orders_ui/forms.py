@@ -1,6 +1,5 @@
-"""The forms of the audit trail and of the users. A kill is read by `kills.decision`, never here."""
+"""The forms of the users. A kill is read by `kills.decision`, a search of the trail by `trailform`."""
 
-from datetime import datetime, time
 from typing import Any
 
 from django import forms
@@ -8,63 +7,11 @@ from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
-from django.utils.dateparse import parse_date
 
 from killswitch.access.roles import ROLES, role_of
-from killswitch.audit.models import Kind
-from killswitch.audit.queries import Page, Search, find
-from killswitch.kills.decision import LARGEST_ACCOUNT
 from killswitch.kills.drills import MOST_DAYS, Quarter
 
 ROLE_CHOICES = [("", "choose one"), *((role, role) for role in ROLES)]
-TIME_HINT = {"placeholder": "2026-11-21 14:30:00", "autocomplete": "off", "inputmode": "numeric"}
-
-
-class TrailForm(forms.Form):
-    """What a reader of the audit trail looks for, and where in it they are."""
-
-    q = forms.CharField(required=False, max_length=200, label="Find", help_text="exact: order, symbol, person, id")
-    kind = forms.ChoiceField(required=False, choices=[("", "any"), *Kind.choices])
-    account = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_ACCOUNT, widget=forms.TextInput)
-    kill = forms.UUIDField(required=False)
-    person = forms.CharField(required=False, max_length=150)
-    outcome = forms.CharField(required=False, max_length=40)
-    since = forms.DateTimeField(required=False, label="Since (UTC)", widget=forms.TextInput(attrs=TIME_HINT))
-    until = forms.DateTimeField(required=False, label="Until (UTC)", widget=forms.TextInput(attrs=TIME_HINT))
-    before = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ACCOUNT, widget=forms.HiddenInput)
-    after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ACCOUNT, widget=forms.HiddenInput)
-
-    def clean_until(self) -> datetime | None:
-        """Take a day without a time as the whole of it."""
-        until: datetime | None = self.cleaned_data["until"]
-        is_day = until is not None and parse_date(str(self.data.get("until", "")).strip()) is not None
-        return datetime.combine(until, time.max, until.tzinfo) if until is not None and is_day else until
-
-    def clean(self) -> None:
-        unknown = sorted(set(self.data) - set(self.fields))
-        if unknown:
-            raise ValidationError(f"“{unknown[0][:40]}” is not a field of this search: nothing was searched")
-        if self.cleaned_data.get("before") is not None and self.cleaned_data.get("after") is not None:
-            raise ValidationError("a page lies before an entry or after it, not both")
-
-    def shown(self) -> list[forms.BoundField]:
-        return self.visible_fields()
-
-    def search(self) -> Search:
-        asked = self.cleaned_data
-        return Search(
-            text=asked["q"],
-            kind=asked["kind"],
-            account_id=asked["account"],
-            kill_id=asked["kill"],
-            actor=asked["person"],
-            outcome=asked["outcome"],
-            since=asked["since"],
-            until=asked["until"],
-        )
-
-    def page(self) -> Page:
-        return find(self.search(), before=self.cleaned_data["before"], after=self.cleaned_data["after"])
 
 
 class DrillsForm(forms.Form):

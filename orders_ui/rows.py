@@ -1,6 +1,5 @@
 """What the templates show, one object per thing, so that they hold no logic of their own."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,6 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from killswitch.access.roles import ROLES
-from killswitch.audit.models import Entry
 from killswitch.book.models import Account, AccountList
 from killswitch.book.queries import (  # type: ignore[attr-defined]
     OpenBook,
@@ -208,15 +206,6 @@ def age_words(at: datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
-
-
-@dataclass(frozen=True)
-class EntryView:
-    entry: Entry
-
-    @property
-    def data(self) -> str:
-        return json.dumps(self.entry.data, indent=2, ensure_ascii=False, sort_keys=True)
 
 
 def user_rows() -> list[tuple[User, str]]:

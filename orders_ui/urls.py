@@ -3,7 +3,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
 from .converters import NumberConverter
-from .views import account, audit, desk, drills, errors, incident, kills, trail_files, users, verification
+from .views import account, audit, desk, drills, errors, exports, incident, kills, trail_files, users, verification
 
 register_converter(NumberConverter, "number")
 
@@ -21,6 +21,7 @@ urlpatterns = [
     path("kills/<uuid:kill_id>.json", kills.kill_json, name="kill_json"),
     path("drills/", drills.drills, name="drills"),
     path("audit/", audit.audit, name="audit"),
+    path("audit/export.<str:name>", exports.export, name="export"),
     path("audit/<number:entry_id>/", audit.entry, name="entry"),
     path("audit/verification/", verification.verification, name="verification"),
     path("audit/anchors.jsonl", trail_files.anchors, name="anchors"),

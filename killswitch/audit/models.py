@@ -54,7 +54,11 @@ class CanonicalDataField(models.TextField):  # type: ignore[type-arg]
     """A dictionary, kept as the very text that its entry's hash is taken over."""
 
     def from_db_value(self, value: str, *_: object) -> Any:
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except ValueError:
+            # Somebody changed it: who looks for that has to be able to open the entry.
+            return {"not readable": value}
 
     def to_python(self, value: Any) -> Any:
         return value

@@ -1,82 +1,86 @@
 """Read the audit trail."""
 
-import contextlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
+from .chain import GENESIS, hash_of, link
 from .models import Entry, Kind
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What a reader looks for. Empty fields match everything."""
-
-    text: str = ""
-    kind: str = ""
-    account_id: int | None = None
-    kill_id: uuid.UUID | None = None
-    actor: str = ""
-    outcome: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
+from .rows import sealed
+from .search import Search
+from .slices import LARGEST
+from .walk import Walk
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of entries, newest first."""
+    """One page of entries."""
 
     entries: list[Entry]
-    older: int | None = None  # pass as `before` for the next page
-    newer: int | None = None  # pass as `after` for the page before
+    older: int | None = None  # pass as `before` for the page of older ones
+    newer: int | None = None  # pass as `after` for the page of newer ones
 
 
-def find(search: Search, *, before: int | None = None, after: int | None = None, size: int = 100) -> Page:
+def find(
+    search: Search,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    oldest_first: bool = False,
+    size: int = 100,
+) -> Page:
     """Return a page of what matches, by keyset: `before` and `after` are entry numbers."""
-    matching = _matching(search)
-    if after is not None:
-        entries = list(matching.filter(id__gt=after).order_by("id")[: size + 1])
-        more_newer, entries = len(entries) > size, list(reversed(entries[:size]))
-        more_older = bool(entries)
-    else:
-        older = matching if before is None else matching.filter(id__lt=before)
-        entries = list(older.order_by("-id")[: size + 1])
-        more_older, entries = len(entries) > size, entries[:size]
-        more_newer = before is not None and bool(entries)
+    upwards = after is not None or (oldest_first and before is None)
+    first = 1 if after is None else after + 1
+    last = LARGEST if before is None else before - 1
+    numbers = Walk(search).numbers(first=first, last=last, newest_first=not upwards, at_most=size + 1)
+    is_more, numbers = len(numbers) > size, sorted(numbers[:size])
+    # There is something on the side that one comes from.
+    has_newer = is_more if upwards else before is not None
+    has_older = after is not None if upwards else is_more
+    entries = Entry.objects.defer("data").in_bulk(numbers)
     return Page(
-        entries=entries,
-        older=entries[-1].id if entries and more_older else None,
-        newer=entries[0].id if entries and more_newer else None,
+        entries=[entries[number] for number in (numbers if oldest_first else reversed(numbers))],
+        older=numbers[0] if numbers and has_older else None,
+        newer=numbers[-1] if numbers and has_newer else None,
     )
 
 
-def _matching(search: Search) -> QuerySet[Entry]:
-    exact = {
-        "kind": search.kind,
-        "account_id": search.account_id,
-        "kill_id": search.kill_id,
-        "actor_name": search.actor,
-        "outcome": search.outcome,
-        "at__gte": search.since,
-        "at__lte": search.until,
-    }
-    entries = Entry.objects.filter(**{name: value for name, value in exact.items() if value not in ("", None)})
-    return entries.filter(_names(search.text)) if search.text else entries
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How an entry stands in the chain, looked at just now."""
+
+    holds: bool  # its hash is that of what it tells
+    follows: bool  # it names the hash of the one before
+    is_followed: bool  # the one after it names its hash
+    previous: int | None
+    next: int | None
+
+    @property
+    def is_good(self) -> bool:
+        return self.holds and self.follows and self.is_followed
 
 
-def _names(text: str) -> Q:
-    """Match a name that stands in an entry exactly: an order, a symbol, a person, an account, a kill."""
-    names = (
-        Q(order_id=text) | Q(client_order_id=text) | Q(request_id=text) | Q(actor_name=text) | Q(symbol=text.upper())
+def standing_of(entry: Entry) -> Standing:
+    """Take an entry's hash anew, and look at its neighbours."""
+    near = {row.sequence: row for row in sealed(Entry.objects.all(), after=entry.id - 2, up_to=entry.id + 1)}
+    before, own, after = (near.get(entry.id + step) for step in (-1, 0, 1))
+    holds = own is not None and link(hash_of(own.content), own.previous_hash) == own.hash
+    expected = before.hash if before else GENESIS if entry.id == 1 else ""
+    return Standing(
+        holds=holds,
+        follows=entry.previous_hash == expected,
+        is_followed=after is None or after.previous_hash == entry.hash,
+        previous=entry.id - 1 if before else None,
+        next=entry.id + 1 if after else None,
     )
-    if text.isascii() and text.isdigit() and len(text) < 19:
-        names |= Q(account_id=int(text))
-    with contextlib.suppress(ValueError):
-        names |= Q(kill_id=uuid.UUID(text)) | Q(attempt_id=uuid.UUID(text))
-    return names
+
+
+def head() -> int:
+    """Return the number of the last entry there is."""
+    return Entry.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def of_kill(kill_id: uuid.UUID) -> QuerySet[Entry]:

@@ -101,7 +101,7 @@ def standing(kill: Kill) -> str:
 
 @register.filter
 def outcome(value: str) -> str:
-    return str(Outcome(value).label) if value in Outcome.values else value
+    return str(Outcome(value).label) if value in Outcome.values else state(value)
 
 
 @register.simple_tag

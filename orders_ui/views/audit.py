@@ -1,14 +1,14 @@
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from killswitch.access.roles import COMPLIANCE, may_read_trail
+from killswitch.access.roles import COMPLIANCE, may_read_trail, may_see
 from killswitch.audit.models import Entry
 
-from ..forms import TrailForm
 from ..guard import needs
-from ..rows import EntryView
 from ..shown import show
+from ..trailform import TrailForm
+from ..trailview import EntryView, Trail, address
 
 
 @require_safe
@@ -17,7 +17,11 @@ def audit(request: HttpRequest) -> HttpResponse:
     form = TrailForm(request.GET)
     if not form.is_valid():
         return show(request, "audit.html", {"form": form}, status=400)
-    return show(request, "audit.html", {"form": form, "trail": form.page()})
+    if "" in request.GET.values():
+        # The fields that were left empty: an address without them can be sent to somebody.
+        filled = {name: value for name, value in request.GET.items() if value}
+        return HttpResponseRedirect(address(**filled))
+    return show(request, "audit.html", {"form": form, "trail": Trail(form, may_see=may_see(request.user))})
 
 
 @require_safe

@@ -8,13 +8,13 @@ import time
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", choices=["make"])
+    parser.add_argument("what", choices=["make", "reading"])
     parser.add_argument("--database", required=True, help="a scratch one: sqlite:////path or postgresql://…")
     parser.add_argument("--count", type=int, default=1_000_000)
     return parser.parse_args()
 
 
-def set_up(database: str) -> None:
+def set_up(database: str, *, is_writing: bool) -> None:
     """Start the product on a scratch database. Nothing that is lost with the machine is missed there."""
     os.environ["TEST_DATABASE_URL"] = database
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
@@ -27,6 +27,8 @@ def set_up(database: str) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA synchronous=OFF")
+            if is_writing:
+                cursor.execute("PRAGMA cache_size=-3000000")  # KiB
 
 
 def make(count: int) -> None:
@@ -44,5 +46,10 @@ def make(count: int) -> None:
 
 if __name__ == "__main__":
     given = arguments()
-    set_up(given.database)
-    make(given.count)
+    set_up(given.database, is_writing=given.what == "make")
+    if given.what == "make":
+        make(given.count)
+    else:
+        from . import reading
+
+        reading.show(reading.measure())

@@ -28,9 +28,9 @@ class NotOurs(RuntimeError):
 
 def make(count: int, seed: int = 7) -> Iterator[int]:
     """Append until there are `count` entries, and yield how many there are. Raises NotOurs."""
-    last = Entry.objects.order_by("-id").first()
+    first, last = Entry.objects.order_by("id").first(), Entry.objects.order_by("-id").first()
     there = 0 if last is None else last.id
-    if Kill.objects.exists() or (last is not None and last.source != SOURCE):
+    if Kill.objects.exists() or (first is not None and first.source != SOURCE):
         raise NotOurs("there is a real record in this database: a made-up one is written only where there is none")
     drafts = islice(_story(random.Random(f"{seed} {there}"), BEGIN if last is None else last.at), count - there)
     while part := list(islice(drafts, AT_ONCE)):
