@@ -28,7 +28,7 @@ class MomentField(forms.CharField):
     """A day or a time in UTC. A day as an end is the whole of it."""
 
     def __init__(self, *, is_end: bool = False, **options: Any) -> None:
-        attributes = {"placeholder": "2026-11-21 14:30:00", "autocomplete": "off"}
+        attributes = {"placeholder": "2026-11-21 14:30", "autocomplete": "off"}
         super().__init__(required=False, max_length=40, widget=forms.TextInput(attrs=attributes), **options)
         self._is_end = is_end
 
