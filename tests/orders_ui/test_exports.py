@@ -118,6 +118,7 @@ class TestAnExport:
         assert entries.post("/audit/export.csv").status_code == 405
         assert exported() == []
 
+    @pytest.mark.django_db(transaction=True)  # an answer that is closed closes the connection, too
     def test_waits_while_too_many_are_under_way(self, entries: Client) -> None:
         under_way = [entries.get("/audit/export.csv") for _ in range(AT_ONCE)]
         refused = entries.get("/audit/export.csv?symbol=AAPL")
