@@ -15,10 +15,12 @@ from killswitch.audit.life import Fate, Replacements
 from killswitch.audit.models import Entry
 from killswitch.audit.names import SHOWN, recognised
 from killswitch.audit.queries import Page, Standing, standing_of
+from killswitch.kills.meanings import wire
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import as_they_stand
+from killswitch.words import figure
 
-from .templatetags.words import figure, outcome, wire
+from .templatetags.words import outcome
 from .trailform import TrailForm
 
 FIELDS = {

@@ -125,7 +125,7 @@ def _content(entry: Sealed) -> Content:
     except (msgspec.ValidationError, msgspec.DecodeError):
         # Somebody changed it into what no entry can be: told as it stands there.
         told = f"NOT READABLE: {entry.content.decode(errors='replace')}"
-        empty = dict.fromkeys(Content.__struct_fields__, "") | dict.fromkeys((*NUMBERS, *FIGURES))
+        empty: dict[str, Any] = dict.fromkeys(Content.__struct_fields__, "") | dict.fromkeys((*NUMBERS, *FIGURES))
         values = {"sequence": entry.sequence, "sentence": told, "kill_id": None, "attempt_id": None}
         return Content(**(empty | values | {"data": msgspec.Raw(b"{}")}))
 

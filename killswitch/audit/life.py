@@ -1,7 +1,9 @@
 """The whole life of an order in the record: what replaced it, and what became of each."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from .models import Entry, Kind
 from .slices import EVERYWHERE, Name, Stretch, slice_of
@@ -51,15 +53,17 @@ class Replacements:
 
     def _read_kills_of(self, order_id: str) -> None:
         entries = slice_of(Name("order_id", order_id), EVERYWHERE, False)
-        for kill_id in set(entries.values_list("kill_id", flat=True)) - self._kills - {None}:
-            self._kills.add(kill_id)
-            self._read(kill_id)
+        for kill_id in set(entries.values_list("kill_id", flat=True)) - self._kills:
+            if kill_id is not None:
+                self._kills.add(kill_id)
+                self._read(kill_id)
 
     def _read(self, kill_id: uuid.UUID) -> None:
         of_kill = [slice_of(Name("kill_id", kill_id), EVERYWHERE, newest_first) for newest_first in (False, True)]
         first, last = (entries.values_list("id", flat=True)[0] for entries in of_kill)
         told = slice_of(Name("kind", Kind.ORDER_SUCCESSOR), Stretch(first, last), False).filter(kill_id=kill_id)
-        for successor, data in told.values_list("order_id", "data"):
+        rows: Iterable[tuple[str, Any]] = told.values_list("order_id", "data")
+        for successor, data in rows:
             replaced = data.get("replaces", "")
             self._replaces[successor], self._replaced_by[replaced] = replaced, successor
 

@@ -77,4 +77,5 @@ def _sql(told: str, *values: object) -> RawSQL:
 
 
 def _prepared(name: Name) -> object:
-    return Entry._meta.get_field(name.column).get_db_prep_value(name.value, connection)
+    column: Any = Entry._meta.get_field(name.column)
+    return column.get_db_prep_value(name.value, connection)

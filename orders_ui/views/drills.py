@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -15,7 +16,7 @@ from ..shown import show
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def drills(request: HttpRequest) -> HttpResponse:
+def drills(request: HttpRequest) -> HttpResponseBase:
     return set_interval(request) if request.method == "POST" else all_drills(request)
 
 

@@ -1,4 +1,5 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
@@ -11,7 +12,7 @@ from ..verificationview import VerificationView
 
 
 @needs(may_read_trail, "verify the audit trail", role=COMPLIANCE)
-def verify(request: HttpRequest) -> HttpResponse:
+def verify(request: HttpRequest) -> HttpResponseBase:
     ask(actor=actor_of(request))
     if request.headers.get("HX-Request"):
         return see(request)
@@ -25,5 +26,5 @@ def see(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def verification(request: HttpRequest) -> HttpResponse:
+def verification(request: HttpRequest) -> HttpResponseBase:
     return verify(request) if request.method == "POST" else see(request)

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from killswitch.audit.exports import FORMS, begin
 from killswitch.audit.names import kills_beginning
+from killswitch.audit.person import actor
 from killswitch.audit.search import WORDS, Search, moment
-from killswitch.command_line.person import actor
 
 TEXTS = ("text", "actor_name", "symbol", "order_id", "client_order_id", "request_id", "kind", "outcome")
 OPTIONS = {"text": "--find", "actor_name": "--person", "account_id": "--account", "order_id": "--order"}
