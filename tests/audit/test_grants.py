@@ -111,7 +111,7 @@ class TestTheRoleOfTheProduct:
     @pytest.mark.parametrize(
         "sql",
         [
-            "UPDATE {} SET hash = 'x'",
+            "UPDATE {} SET id = id",
             "DELETE FROM {}",
             "TRUNCATE {}",
             "SELECT * FROM {} FOR UPDATE",
