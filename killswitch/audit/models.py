@@ -200,7 +200,13 @@ class Verification(models.Model):
         indexes = [models.Index(fields=["state", "id"], name="audit_verification_state")]
 
     def __str__(self) -> str:
-        return f"verification {self.id}: {self.state}"
+        return f"verification {self.id}: {self.words or self.get_state_display()}"
+
+    @property
+    def words(self) -> str:
+        """Say in a line what came of it."""
+        told = self.finding or {}
+        return str(told.get("headline") or told.get("error") or "")
 
 
 class Span(models.Model):

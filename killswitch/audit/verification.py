@@ -69,10 +69,10 @@ def ask(*, actor: Actor, first: int = 1, last: int | None = None) -> Verificatio
 
 
 def ask_daily(*, actor: Actor) -> Verification | None:
-    """Ask for a verification of the whole trail, unless one was asked for within the last day."""
+    """Ask for a verification of the whole trail, unless one was asked for within the last day, or there is none."""
     with transaction.atomic():
         recent = Verification.objects.filter(first=1, last_asked=None, asked_at__gt=database_now() - DAILY)
-        return None if recent.exists() else _begin(actor, 1, None)
+        return None if recent.exists() or not last_sequence() else _begin(actor, 1, None)
 
 
 def _begin(actor: Actor, first: int, last: int | None, *, in_background: bool = True) -> Verification:

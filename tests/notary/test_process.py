@@ -15,7 +15,9 @@ import pytest
 from django.conf import settings
 
 from killswitch.audit.anchors import anchors_of, last_anchor, public_keys
-from killswitch.audit.models import Anchor, Entry, Kind
+from killswitch.audit.models import Anchor, Entry, Kind, Verification
+from killswitch.audit.operations import Actor
+from killswitch.audit.verification import ask
 from killswitch.notary.models import Delivery, Notary
 from tests.conftest import database_url, end, start, wait_for
 
@@ -33,7 +35,10 @@ def notary(key_file: Path) -> Iterator[Start]:
     """Start notaries on the tests' database, with a key, and nothing else that is not asked for."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(**environment: str) -> subprocess.Popen[bytes]:
+    def run(*, is_verified: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+        if is_verified:
+            # Today's verification was made: one more entry would be in the way of those that a test counts.
+            Verification.objects.get_or_create(state=Verification.State.HOLDS, first=1, last_asked=None)
         given = {"DATABASE_URL": database_url(), "ANCHOR_KEY_FILE": str(key_file), **environment}
         before = Notary.objects.values_list("seen_at", flat=True).first()
         started.append(start([sys.executable, "manage.py", "notary"], given))
@@ -186,3 +191,28 @@ def test_by_hand(key_file: Path, file: Path) -> None:
     again = anchor()
     assert again.stdout == made.stdout
     assert "nothing has happened since" in again.stderr
+
+
+class TestVerifications:
+    def test_one_is_made_at_once_and_whenever_somebody_asks(self, notary: Start) -> None:
+        write(count=20)
+        notary(is_verified=False)
+        done = Verification.objects.filter(state=Verification.State.HOLDS)
+        wait_for(lambda: done.count() == 1, "the daily verification", SOON)
+        ask(actor=Actor(name="ann"))
+        wait_for(lambda: done.filter(asked_by_name="ann").exists(), "the one that ann asked for", SOON)
+        assert Entry.objects.filter(kind=Kind.TRAIL_VERIFIED, actor_name="ann").count() == 1
+
+    def test_one_that_was_under_way_is_gone_on_with(self, notary: Start) -> None:
+        for _ in range(12):
+            write(count=10_000)
+        first = notary(is_verified=False)
+        rows = Verification.objects
+        wait_for(lambda: rows.filter(state=Verification.State.RUNNING).exists(), "the verification", SOON)
+        end(first)
+        left = rows.get()
+        assert left.state == Verification.State.ASKED
+        assert 0 < left.checked < 120_000
+        notary(is_verified=False)
+        wait_for(lambda: rows.filter(state=Verification.State.HOLDS).exists(), "the rest")
+        assert rows.get().checked == rows.get().last
