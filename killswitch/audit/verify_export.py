@@ -559,7 +559,7 @@ WORDS = {
     ),
 }
 TO_DO = (
-    "Keep this file, and the anchors, as they are. Compare with a second export, a backup, and the anchors from every "
+    "Keep the record, every copy of it and the anchors as they are. Compare with a second export, a backup, and the anchors from every "
     "other place they were sent to. Tell whoever is in charge of the record; do not restart or repair anything before."
 )
 

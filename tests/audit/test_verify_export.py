@@ -230,7 +230,7 @@ class TestWhatDoesNotHold:
         answer = check(tmp_path, [*trail[:9], *trail[10:]])
         assert answer.text.startswith("DOES NOT HOLD: MISSING, entry 10.")
         assert "Found: Entry 10: not there. Entry 11 comes right after entry 9. (line 10)" in answer.text
-        assert "What to do: Keep this file" in answer.text
+        assert "What to do: Keep the record" in answer.text
 
     def test_two_anchors_that_contradict_each_other(self, trail: list[bytes], signer: Signer, tmp_path: Path) -> None:
         lines = [signer.line(10, hash_of(trail[9])), signer.line(10, "a" * 64)]

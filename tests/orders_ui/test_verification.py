@@ -62,7 +62,7 @@ class TestSays:
         shown = text(compliance_client, page)
         assert "THE AUDIT TRAIL DOES NOT HOLD: EDITED, entry 3." in shown
         assert "What this entry tells cannot be relied on." in shown
-        assert "Keep this file, and the anchors, as they are." in shown
+        assert "Keep the record, every copy of it and the anchors as they are." in shown
         assert '<strong class="word not_flat">does not hold</strong>' in shown
 
     def test_how_far_one_under_way_is(self, page: str, compliance_client: Client) -> None:
