@@ -1,11 +1,12 @@
 """Read entries as they were sealed: straight from the table into the form that their hashes were taken over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import QuerySet, TextField
 from django.db.models.expressions import RawSQL
 
@@ -19,6 +20,7 @@ UUIDS = ("attempt_id", "kill_id")
 _NAMES = chain.Content.__struct_fields__
 _NUMBERS = tuple(_NAMES.index(name) for name in NUMBERS)
 _UUIDS = tuple(_NAMES.index(name) for name in UUIDS)
+_AT = _NAMES.index("at")
 _DATA = _NAMES.index("data")
 
 
@@ -45,14 +47,27 @@ def sealed(entries: QuerySet[Entry], *, after: int | None = 0, up_to: int | None
 
     Since nothing is ever changed, the pieces that it reads fit together whatever is appended meanwhile.
     """
+    for piece in sealed_pieces(entries, after=after, up_to=up_to):
+        yield from (Sealed(*row[:4]) for row in piece)
+
+
+# As above, and the data of an entry where all else can only be written in one way; None where that is not sure.
+Piece = list[tuple[int, bytes, str, str, str | None]]
+
+
+def sealed_pieces(entries: QuerySet[Entry], *, after: int | None = 0, up_to: int | None = None) -> Iterator[Piece]:
+    """Yield the same in pieces of BATCH, as plain tuples: for whoever has millions to read."""
     columns = [RawSQL(sql, [], TextField()) for sql in _columns()]  # noqa: S611  (no part of it comes from outside)
     wanted = entries.order_by("id") if up_to is None else entries.order_by("id").filter(id__lte=up_to)
     content_of = _content_of_sqlite if connection.vendor == "sqlite" else _content
     while True:
         these = wanted if after is None else wanted.filter(id__gt=after)
         rows = _fetched(these.values_list(*columns, "hash", "previous_hash")[:BATCH])
-        for row in rows:
-            yield Sealed(row[_SEQUENCE], content_of(row), row[-2], row[-1])
+        if rows:
+            yield [
+                (row[_SEQUENCE], content_of(list(row)), row[-2], row[-1], row[_DATA] if _is_plain(row) else None)
+                for row in rows
+            ]
         if len(rows) < BATCH:
             return
         after = rows[-1][_SEQUENCE]
@@ -65,36 +80,75 @@ def _fetched(wanted: QuerySet[Entry, Any]) -> list[tuple[Any, ...]]:
     except EmptyResultSet:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(*query)
-        return list(cursor.fetchall())
+        try:
+            cursor.execute(*query)
+            return list(cursor.fetchall())
+        except OperationalError as error:
+            if "decode" not in str(error).lower():
+                raise
+    return _fetched_in_spite_of(query)
 
 
+def _fetched_in_spite_of(query: tuple[str, Any]) -> list[tuple[Any, ...]]:
+    """Read text that is none (SQLite keeps any bytes) in a way in which nobody could have sealed it."""
+    raw: Any = connection.connection
+    before, raw.text_factory = raw.text_factory, lambda text: text.decode("utf-8", "backslashreplace")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(*query)
+            return list(cursor.fetchall())
+    finally:
+        raw.text_factory = before
+
+
+_plain: set[tuple[type, ...]] = set()
+
+
+def _is_plain(row: tuple[Any, ...]) -> bool:
+    """Say whether every column holds what the table declares: SQLite keeps anything in any column."""
+    types = tuple(map(type, row))
+    if types in _plain:
+        return True
+    expected = [
+        (int, NoneType) if name in NUMBERS else (int,) if name == "sequence" else _TEXTS[name] for name in _NAMES
+    ]
+    if any(kind not in kinds for kind, kinds in zip(types, [*expected, (str,), (str,)], strict=True)):
+        return False
+    _plain.add(types)
+    return True
+
+
+_MAY_BE_NULL = ("filled_quantity", "leaves_quantity", "quantity", *UUIDS)
+_TEXTS = {name: (str, NoneType) if name in _MAY_BE_NULL else (str,) for name in _NAMES}
 _SEQUENCE = _NAMES.index("sequence")
+_LARGEST = chain.LARGEST_NUMBER
 
 
-def _content(row: Sequence[Any]) -> bytes:
-    values = list(row[:-2])
+def _content(values: list[Any]) -> bytes:
+    """Write the content of a row, which is changed by that."""
     try:
         values[_DATA] = msgspec.Raw(values[_DATA].encode())
         for index in _NUMBERS:
             number = values[index]
-            if number is not None and not -(2**53) < number < 2**53:
+            if number is not None and not -_LARGEST <= number <= _LARGEST:
                 values[index] = chain.number(number)
-        return chain.seal(chain.Content(*values))
+        return chain.seal(chain.Content(*values[:-2]))
     except (AttributeError, TypeError, ValueError):
         # Somebody put something into the table that no entry holds: it must not stop whoever looks for it.
-        return repr(row).encode()
+        return repr(values).encode(errors="backslashreplace")
 
 
-def _content_of_sqlite(row: Sequence[Any]) -> bytes:
-    values = list(row)
-    try:
-        for index in _UUIDS:
-            text = values[index]
-            if text is not None:
-                values[index] = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-    except TypeError:
-        return repr(row).encode()
+def _content_of_sqlite(values: list[Any]) -> bytes:
+    text = values[_AT]
+    if text.__class__ is str and text[10:11] == " ":
+        if len(text) == 26:
+            values[_AT] = f"{text[:10]}T{text[11:]}Z"
+        elif len(text) == 19:
+            values[_AT] = f"{text[:10]}T{text[11:]}.000000Z"
+    for index in _UUIDS:
+        text = values[index]
+        if text.__class__ is str:
+            values[index] = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
     return _content(values)
 
 
@@ -105,11 +159,8 @@ def _columns() -> list[str]:
 
 
 def _of_sqlite(name: str) -> str:
-    column = f'"audit_entry"."{name}"'
-    if name == "at":
-        text = f"substr({column}, 1, 10) || 'T' || substr({column}, 12)"
-        return f"CASE length({column}) WHEN 26 THEN {text} || 'Z' WHEN 19 THEN {text} || '.000000Z' ELSE {column} END"
-    return column
+    # As part of an expression a time comes as its text: Django's converter goes by the column.
+    return """'' || "audit_entry"."at\"""" if name == "at" else f'"audit_entry"."{name}"'
 
 
 def _of_postgresql(name: str) -> str:

@@ -51,8 +51,7 @@ class CannotCheck(Exception):
 
 _TEXT = rb'"[^"\\\x00-\x1f]*(?:\\(?:["\\bfnrt]|u00(?:0[0-7be-f]|1[0-9a-f]))[^"\\\x00-\x1f]*)*"'
 _WHOLE = rb'(?:null|-?[1-9][0-9]{0,15}|0|"-?[0-9]{16,}")'
-_EXACT = rb'(?:null|"[0-9A-Za-z.+-]*")'
-_UUID = rb'(?:null|"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")'
+_TEXT_OR_NULL = rb"(?:null|%b)" % _TEXT
 _TIME = rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z"'
 _SEQUENCE = rb"([1-9][0-9]{0,15})"
 # Most data is flat and short: four keys at most are read at once, everything else as JSON, slowly.
@@ -65,20 +64,20 @@ _FORM = (
     ("account_id", _WHOLE),
     ("actor_id", _WHOLE),
     ("actor_name", _TEXT),
-    ("at", _TIME),
-    ("attempt_id", _UUID),
+    ("at", _TEXT),
+    ("attempt_id", _TEXT_OR_NULL),
     ("broker_status", _TEXT),
     ("client_order_id", _TEXT),
     ("data", _DATA),
-    ("filled_quantity", _EXACT),
+    ("filled_quantity", _TEXT_OR_NULL),
     ("http_status", _WHOLE),
-    ("kill_id", _UUID),
+    ("kill_id", _TEXT_OR_NULL),
     ("kind", _TEXT),
     ("latency_us", _WHOLE),
-    ("leaves_quantity", _EXACT),
+    ("leaves_quantity", _TEXT_OR_NULL),
     ("order_id", _TEXT),
     ("outcome", _TEXT),
-    ("quantity", _EXACT),
+    ("quantity", _TEXT_OR_NULL),
     ("request_id", _TEXT),
     ("sentence", _TEXT),
     ("sequence", _SEQUENCE),
@@ -87,6 +86,7 @@ _FORM = (
     ("symbol", _TEXT),
 )
 _match_content = re.compile(b"{%b}" % b",".join(b'"%b":%b' % (n.encode(), form) for n, form in _FORM)).fullmatch
+_match_data = re.compile(_DATA).fullmatch
 _match_skeleton = re.compile(
     rb'\{"content":"([0-9a-f]{64})","hash":"([0-9a-f]{64})","previous_hash":"([0-9a-f]{64})","sequence":%b\}'
     % _SEQUENCE
@@ -102,10 +102,8 @@ def number_of(content: bytes) -> int | None:
     match = _match_content(content)
     if match is None:
         return None
-    first, second, third, fourth, nested, sequence = match.groups()
-    if second and not (first < second and (not third or (second < third and (not fourth or third < fourth)))):
-        return None
-    if nested and nested not in _known and not _is_canonical(nested):
+    *keys, sequence = match.groups()
+    if not _is_in_order(*keys):
         return None
     if not content.isascii():
         try:
@@ -113,6 +111,22 @@ def number_of(content: bytes) -> int | None:
         except UnicodeDecodeError:
             return None
     return int(sequence)
+
+
+def has_form(data: bytes) -> bool:
+    """Say whether the data of an entry are written in the one form."""
+    match = _match_data(data)
+    return match is not None and _is_in_order(*match.groups())
+
+
+def _is_in_order(
+    first: bytes | None, second: bytes | None, third: bytes | None, fourth: bytes | None, nested: bytes | None
+) -> bool:
+    if nested:
+        return nested in _known or _is_canonical(nested)
+    if second is None or first is None:
+        return True
+    return first < second and (third is None or (second < third and (fourth is None or third < fourth)))
 
 
 _known: set[bytes] = set()  # data that was found to be in its form: much of it comes again and again
@@ -559,8 +573,9 @@ WORDS = {
     ),
 }
 TO_DO = (
-    "Keep the record, every copy of it and the anchors as they are. Compare with a second export, a backup, and the anchors from every "
-    "other place they were sent to. Tell whoever is in charge of the record; do not restart or repair anything before."
+    "Keep the record, every copy of it and the anchors as they are. Compare with a second export, a backup, and the "
+    "anchors from every other place they were sent to. Tell whoever is in charge of the record; do not restart or "
+    "repair anything before."
 )
 
 

@@ -341,6 +341,8 @@ def _table() -> list[bytes]:
         "UPDATE audit_entry SET sentence = sentence || char(0) || 'more' WHERE id = 17",
         "UPDATE audit_entry SET attempt_id = 'x' WHERE id = 17",
         "UPDATE audit_entry SET hash = X'00' WHERE id = 17",
+        "UPDATE audit_entry SET sentence = CAST(X'ff' AS TEXT) WHERE id = 17",
+        "UPDATE audit_entry SET data = CAST(X'7bff7d' AS TEXT) WHERE id = 17",
         "UPDATE audit_entry SET http_status = 1.5 WHERE id = 17",
     ],
 )

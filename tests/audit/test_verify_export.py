@@ -319,7 +319,7 @@ class TestOneForm:
             (b'"account_id":1', b'"account_id":true'),
             (b'"account_id":1', b'"account_id":"1"'),
             (b'"quantity":"1.50"', b'"quantity":1.50'),
-            (b'"at":"2026-11-21T12:00:00.000000Z"', b'"at":"2026-11-21T12:00:00Z"'),
+            (b'"at":"2026-11-21T12:00:00.000000Z"', b'"at":null'),
             (b'"data":{}', b'"data":[]'),
             (b'"data":{}', b'"data":{ }'),
             (b'"data":{}', b'"data":{"a":1,"a":2}'),
