@@ -87,14 +87,16 @@ class TestFile:
         with pytest.raises(OSError, match="No space left"):
             File("/dev/full").take(anchored())
 
-    def test_keeps_no_half_line_of_a_disk_that_was_full(self, path: Path, anchored: Anchored) -> None:
-        first, second = anchored(2)
+    def test_keeps_nothing_of_what_a_full_disk_took_in_part(self, path: Path, anchored: Anchored) -> None:
+        first, second, third = anchored(3)
         place = File(str(path))
         place.take([first])
-        with no_file_longer_than(path.stat().st_size + 20), pytest.raises(OSError, match="too large"):
-            place.take([second])
-        place.take([second])
-        assert path.read_bytes().splitlines() == lines([first, second])
+        size = path.stat().st_size
+        with no_file_longer_than(2 * size + 20), pytest.raises(OSError, match="too large"):
+            place.take([second, third])
+        assert path.stat().st_size == size
+        place.take([second, third])
+        assert path.read_bytes().splitlines() == lines([first, second, third])
 
     def test_a_folder_that_is_gone_is_an_error(self, tmp_path: Path, anchored: Anchored) -> None:
         with pytest.raises(FileNotFoundError):
