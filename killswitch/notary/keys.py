@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 BEGIN = "-----BEGIN "
 MAKE_ONE = "make one with manage.py anchor_key FILE"
@@ -25,14 +25,9 @@ class Key:
     _private: Ed25519PrivateKey = field(repr=False)
 
     @property
-    def raw(self) -> bytes:
-        """Return the 32 bytes of the public half."""
-        return self._private.public_key().public_bytes_raw()
-
-    @property
     def id(self) -> str:
-        """Return the first 16 hexadecimal digits of the SHA-256 of the public half."""
-        return hashlib.sha256(self.raw).hexdigest()[:16]
+        """Return the first 16 hexadecimal digits of the SHA-256 of the raw public half."""
+        return hashlib.sha256(self._private.public_key().public_bytes_raw()).hexdigest()[:16]
 
     @property
     def public(self) -> str:
@@ -83,14 +78,6 @@ def _read(name: str, text: bytes) -> Key:
 
 def _kind(private: object) -> str:
     return type(private).__name__.removesuffix("PrivateKey").lstrip("_") or "unknown"
-
-
-def raw_of(public: str) -> bytes:
-    """Return the 32 bytes of a public key in PEM. Raises ValueError for what is none."""
-    key = serialization.load_pem_public_key(public.encode())
-    if not isinstance(key, Ed25519PublicKey):
-        raise ValueError("not an Ed25519 key")
-    return key.public_bytes_raw()
 
 
 def make(path: Path) -> Key:
