@@ -286,7 +286,8 @@ class TestPack:
             assert "<b>" not in files.text(name)
         assert len(files.contents["summary.html"]) < 20_000
 
-    def test_takes_no_more_memory_for_many_orders(self, db: None) -> None:
+    @pytest.mark.django_db(transaction=True)
+    def test_takes_no_more_memory_for_many_orders(self) -> None:
         sizes = {count: peak_of(killed_with(count)) for count in (100, 10_000)}
         assert sizes[10_000] < sizes[100] + 25_000_000, sizes
 
