@@ -39,6 +39,12 @@ def make(count: int, seed: int = 7) -> Iterator[int]:
         yield there
 
 
+def drafts(count: int, seed: int) -> list[Draft]:
+    """Return entries that go on where the trail ends."""
+    now = Entry.objects.latest("id").at
+    return list(islice(_story(random.Random(seed), now), count))
+
+
 def _story(chance: random.Random, now: datetime) -> Iterator[Draft]:
     """Tell of days on which people log in, press, and once in a while take in a journal that is older."""
     number = 0
