@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -70,7 +70,8 @@ class WordField(forms.ChoiceField):
 
     def show(self, value: str) -> None:
         if value and not self.valid_value(value):
-            self.widget.choices = [(value, value[:40]), *cast("list[Any]", self.choices)]
+            choices: Any = self.choices
+            self.widget.choices = [(value, value[:40]), *choices]
 
 
 def _text(label: str, **options: Any) -> forms.CharField:

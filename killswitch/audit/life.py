@@ -1,12 +1,11 @@
 """The whole life of an order in the record: what replaced it, and what became of each."""
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .models import Entry, Kind
-from .slices import EVERYWHERE, Name, Stretch, slice_of
+from .slices import EVERYWHERE, Name, Stretch, any_of, slice_of
 
 # A chain of replacements longer than this is cut.
 ORDERS = 100
@@ -61,11 +60,11 @@ class Replacements:
     def _read(self, kill_id: uuid.UUID) -> None:
         of_kill = [slice_of(Name("kill_id", kill_id), EVERYWHERE, newest_first) for newest_first in (False, True)]
         first, last = (entries.values_list("id", flat=True)[0] for entries in of_kill)
-        told = slice_of(Name("kind", Kind.ORDER_SUCCESSOR), Stretch(first, last), False).filter(kill_id=kill_id)
-        rows: Iterable[tuple[str, Any]] = told.values_list("order_id", "data")
-        for successor, data in rows:
+        told = slice_of(Name("kind", Kind.ORDER_SUCCESSOR), Stretch(first, last), False)
+        for entry in told.filter(any_of((Name("kill_id", kill_id),))).only("order_id", "data"):
+            data: Any = entry.data
             replaced = data.get("replaces", "")
-            self._replaces[successor], self._replaced_by[replaced] = replaced, successor
+            self._replaces[entry.order_id], self._replaced_by[replaced] = replaced, entry.order_id
 
     def _fate(self, order_id: str) -> Fate:
         entries = slice_of(Name("order_id", order_id), EVERYWHERE, True)
@@ -73,7 +72,7 @@ class Replacements:
             order_id=order_id,
             replaces=self._replaces.get(order_id, ""),
             replaced_by=self._replaced_by.get(order_id, ""),
-            ended=entries.filter(kind=Kind.ORDER_ENDED).first(),
+            ended=entries.filter(any_of((Name("kind", Kind.ORDER_ENDED),))).first(),
             last=entries.first(),
         )
 

@@ -50,7 +50,8 @@ def _readings(text: str) -> list[Name]:
 
 
 def is_there(name: Name) -> bool:
-    return slice_of(name, EVERYWHERE, False).values("id")[:1].exists()
+    # Not exists(): that would let go of the order, and with it of the index.
+    return bool(slice_of(name, EVERYWHERE, False).values("id")[:1])
 
 
 def kills_beginning(text: str, at_most: int = 2) -> list[uuid.UUID]:

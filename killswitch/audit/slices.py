@@ -77,5 +77,5 @@ def _sql(told: str, *values: object) -> RawSQL:
 
 
 def _prepared(name: Name) -> object:
-    column: Any = Entry._meta.get_field(name.column)
-    return column.get_db_prep_value(name.value, connection)
+    field: Any = Entry._meta.get_field(name.column)
+    return field.get_db_prep_value(name.value, connection)
