@@ -16,6 +16,7 @@ from .models import Entry
 BATCH = 5000
 NUMBERS = ("account_id", "actor_id", "http_status", "latency_us")
 UUIDS = ("attempt_id", "kill_id")
+MAY_BE_NULL = ("filled_quantity", "leaves_quantity", "quantity", *UUIDS)
 
 _NAMES = chain.Content.__struct_fields__
 _NUMBERS = tuple(_NAMES.index(name) for name in NUMBERS)
@@ -109,17 +110,22 @@ def _is_plain(row: tuple[Any, ...]) -> bool:
     types = tuple(map(type, row))
     if types in _plain:
         return True
-    expected = [
-        (int, NoneType) if name in NUMBERS else (int,) if name == "sequence" else _TEXTS[name] for name in _NAMES
-    ]
-    if any(kind not in kinds for kind, kinds in zip(types, [*expected, (str,), (str,)], strict=True)):
+    if any(kind not in kinds for kind, kinds in zip(types, _KINDS, strict=True)):
         return False
     _plain.add(types)
     return True
 
 
-_MAY_BE_NULL = ("filled_quantity", "leaves_quantity", "quantity", *UUIDS)
-_TEXTS = {name: (str, NoneType) if name in _MAY_BE_NULL else (str,) for name in _NAMES}
+def _kinds(name: str) -> tuple[type, ...]:
+    if name in NUMBERS:
+        return int, NoneType
+    if name == "sequence":
+        return (int,)
+    return (str, NoneType) if name in MAY_BE_NULL else (str,)
+
+
+# Those of the two hashes last.
+_KINDS = (*map(_kinds, _NAMES), (str,), (str,))
 _SEQUENCE = _NAMES.index("sequence")
 _LARGEST = chain.LARGEST_NUMBER
 

@@ -30,19 +30,21 @@ DATA: tuple[dict[str, Any], ...] = (
 )
 
 
-def write(count: int, *, after: int = 0) -> None:
-    numbers = range(after + 1, after + count + 1)
-    append(
-        Draft(
-            kind=Kind.ATTEMPT_ANSWERED,
-            at=NOON + timedelta(seconds=number),
-            sentence=f"“number” {number}\n",
-            actor=Actor(id=number % 3 or None, name="ann", source="web 10.0.0.1"),
-            account_id=1000 + number % 2,
-            symbol="AAPL",
-            data=DATA[number % len(DATA)],
-        )
-        for number in numbers
+def write(count: int) -> None:
+    """Write entries, so many at a time that no transaction is long."""
+    for first in range(1, count + 1, 5_000):
+        append(_draft(number) for number in range(first, min(first + 5_000, count + 1)))
+
+
+def _draft(number: int) -> Draft:
+    return Draft(
+        kind=Kind.ATTEMPT_ANSWERED,
+        at=NOON + timedelta(seconds=number),
+        sentence=f"“number” {number}\n",
+        actor=Actor(id=number % 3 or None, name="ann", source="web 10.0.0.1"),
+        account_id=1000 + number % 2,
+        symbol="AAPL",
+        data=DATA[number % len(DATA)],
     )
 
 
