@@ -50,7 +50,7 @@ def test_a_notary_waits_for_a_database_that_is_gone(server: PostgreSQL, key_file
         server.start()
         write(Kind.KILL_ENDED)
         wait_for(lambda: anchored() == 2, "the second anchor")
-        wait_for(lambda: len(file.read_bytes().splitlines()) == 2, "the file")
+        wait_for(lambda: file.exists() and len(file.read_bytes().splitlines()) == 2, "the file")
         assert newest_log().count("anchors: failed, and tries again") == 1
         server.stop()
         connection.close()

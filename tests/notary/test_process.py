@@ -129,7 +129,7 @@ def test_a_place_that_hangs_holds_up_neither_the_others_nor_the_end(notary: Star
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5, "the endpoint hangs for 15"
 
 
 def test_two_notaries_bring_each_anchor_once(notary: Start, file: Path, endpoint: Http) -> None:
