@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
 from killswitch.audit import guard
 from killswitch.audit.anchors import anchor_after, anchor_line, anchors_of, public_keys
@@ -103,6 +103,14 @@ class TestMakeAnchor:
         assert [anchor_after(number) for number in range(1, 5)] == [first, first, second, None]
         assert list(anchors_of(2, 2)) == [first]
         assert list(anchors_of()) == [first, second]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sql", ["UPDATE audit_anchorkey SET public = ''", "DELETE FROM audit_anchorkey"])
+def test_the_database_refuses_to_change_a_key_that_was_used(sql: str, anchored: Anchored) -> None:
+    anchored()
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql)
 
 
 @pytest.mark.django_db(transaction=True)
