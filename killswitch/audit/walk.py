@@ -14,7 +14,7 @@ from .search import Search
 from .slices import LARGEST, Stretch, any_of, slice_of
 
 # How far values are counted to tell which of them is the rarest.
-COUNTED = 2000
+COUNTED = 10_000
 # More stretches of the trail than these are not looked into one by one.
 STRETCHES = 16
 
