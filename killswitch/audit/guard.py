@@ -34,6 +34,7 @@ def _sqlite() -> Triggers:
     return triggers
 
 
+# {schema} is where the tables are: without it, a temporary table of that name would be read instead.
 POSTGRESQL_FUNCTIONS = (
     "CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
     f"$$ BEGIN RAISE EXCEPTION '{REFUSAL}'; END $$",
@@ -41,7 +42,7 @@ POSTGRESQL_FUNCTIONS = (
     CREATE OR REPLACE FUNCTION audit_at_the_end() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE last record;
     BEGIN
-        SELECT id, hash INTO last FROM audit_entry ORDER BY id DESC LIMIT 1;
+        SELECT id, hash INTO last FROM {{schema}}.audit_entry ORDER BY id DESC LIMIT 1;
         IF NEW.id IS DISTINCT FROM coalesce(last.id, 0) + 1
            OR NEW.previous_hash IS DISTINCT FROM coalesce(last.hash, '{GENESIS}') THEN
             RAISE EXCEPTION '{NOT_AT_THE_END}';
@@ -69,8 +70,10 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """Put the triggers on the tables. Raises NotImplementedError on a database that is not supported."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
+            cursor.execute("SELECT quote_ident(current_schema())")
+            [schema] = cursor.fetchone() or ["public"]
             for function in POSTGRESQL_FUNCTIONS:
-                cursor.execute(function)
+                cursor.execute(function.replace("{schema}", schema))
         for (_, name), body in _triggers(connection).items():
             cursor.execute(f"CREATE TRIGGER {name} {body}")
 

@@ -4,6 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from killswitch import starting
 from killswitch.notary import keys, places
 from killswitch.notary.notary import Notary
 
@@ -29,4 +30,5 @@ class Command(BaseCommand):
         pace = f"every {settings.ANCHOR_SECONDS:g} s and when a kill ends"
         self.stdout.write(f"notary: watching, key {key.id if key else 'none'}, {pace}, to {where}")
         self.stdout.flush()
+        starting.starts("notary")
         notary.watch()
