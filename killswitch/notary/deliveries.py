@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from killswitch.audit.anchors import anchors_of, last_anchor
@@ -35,17 +36,19 @@ def see(places: Iterable[Place], now: datetime) -> None:
             Delivery.objects.get_or_create(place=place.name, defaults=start)
 
 
-def deliver(place: Place) -> bool | None:
-    """Bring the next anchors to a place. Returns whether they got there, None where there is nothing to do."""
+def deliver(place: Place, token: uuid.UUID) -> bool | None:
+    """Bring the next anchors to a place. Returns whether they got there, None where there is nothing to do.
+
+    `token` is whose lease it is: what its owner could not give back, with the database gone, is its own still.
+    """
     row = Delivery.objects.filter(place=place.name).first()
     if row is None:
         return None
     outstanding = list(anchors_of(first=row.delivered + 1)[: place.at_once])
     if not outstanding:
         return None
-    token = uuid.uuid4()
     mine = Delivery.objects.filter(pk=row.pk, token=token)
-    free = Delivery.objects.filter(is_free(), pk=row.pk, delivered=row.delivered)
+    free = Delivery.objects.filter(is_free() | Q(token=token), pk=row.pk, delivered=row.delivered)
     if not free.update(token=token, lease_until=lease(LEASE)):
         return None
     done = {"token": None, "lease_until": None}

@@ -3,6 +3,7 @@
 import logging
 import socket
 import time
+import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -33,10 +34,11 @@ class Carrier:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._token = uuid.uuid4()
         self._failures = 0
 
     def step(self) -> float:
-        got_there = deliver(self._place)
+        got_there = deliver(self._place, self._token)
         if got_there is None:
             return LOOK_EVERY
         self._failures = 0 if got_there else self._failures + 1

@@ -1,5 +1,6 @@
 """Every anchor gets to every place, in order, again and again; the record is told once of a place that fails."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from killswitch.audit.models import Anchor, Entry, Kind
-from killswitch.notary import keys
-from killswitch.notary.deliveries import LEASE, deliver, see, tell
+from killswitch.notary import deliveries, keys
+from killswitch.notary.deliveries import LEASE, see, tell
 from killswitch.notary.endpoint import Endpoint
 from killswitch.notary.models import Delivery
 from killswitch.notary.notary import LONGEST_PAUSE, Carrier
@@ -17,6 +18,11 @@ from killswitch.notary.operations import make_anchor
 
 from .conftest import NOON, Anchored, write
 from .servers import Http
+
+
+def deliver(place: Any) -> bool | None:
+    """Deliver as a notary that was started just now."""
+    return deliveries.deliver(place, uuid.uuid4())
 
 
 class Shelf:
@@ -107,6 +113,14 @@ class TestDeliver:
         held.update(lease_until=timezone.now() - timedelta(seconds=1))
         assert deliver(shelf) is True
         assert shelf.kept == [1]
+
+    def test_what_a_notary_holds_itself_it_takes_up_at_once(self, shelf: Shelf, anchored: Anchored) -> None:
+        """The database was gone when it wanted to write that the anchor got there."""
+        anchored()
+        own = uuid.uuid4()
+        Delivery.objects.filter(place=shelf.name).update(token=own, lease_until=timezone.now() + LEASE)
+        assert deliveries.deliver(shelf, own) is True
+        assert (shelf.kept, row_of(shelf).token) == ([1], None)
 
     def test_an_endpoint_that_fails_and_then_takes(self, db: None, endpoint: Http, anchored: Anchored) -> None:
         place = Endpoint(endpoint.url)
