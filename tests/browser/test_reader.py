@@ -37,6 +37,10 @@ class Clicks:
     def on(self, what: Locator) -> None:
         self.count += 1
         what.click()
+
+    def see(self, what: Locator) -> None:
+        """Wait until the next page shows something, on a page that does not have to be moved sideways."""
+        expect(what).to_be_visible()
         assert no_sideways_scroll(self.page)
 
 
@@ -67,15 +71,18 @@ class TestANewReader:
     def test_gets_from_a_symbol_and_a_day_to_the_incident_pack(self, reader: Clicks, kill: Kill) -> None:
         page = reader.page
         reader.on(page.get_by_role("link", name="Audit trail"))
+        reader.see(page.get_by_role("heading", name="Audit trail"))
         page.get_by_label("Symbol").fill(SYMBOL)
         for label in ("Since", "Until"):
             page.get_by_label(label).fill(f"{kill.engaged_at:%Y-%m-%d}")
         reader.on(page.get_by_role("button", name="Search"))
         here = page.locator("#kills-here")
         expect(here).to_contain_text("1 kill on this page")
+        reader.see(here)
         reader.on(here.get_by_role("link"))
         expect(page).to_have_url(containing(f"/kills/{kill.id}/"))
         pack = page.get_by_role("link", name="Incident pack")
+        reader.see(pack)
         with page.expect_download() as download:
             reader.on(pack)
         assert reader.count <= MOST
