@@ -70,7 +70,7 @@ class Row:
         """Yield what stands beside it, each with what it is called on a narrow screen."""
         entry = self.entry
         yield self._found("Account", entry.account_id, "account")
-        yield self._found("Symbol", entry.symbol, "symbol")
+        yield self._found("Symbol", entry.symbol, "symbol", kind="symbol")
         yield Cell("Side", wire(entry.side) if entry.side else "")
         yield Cell("Quantity", "" if entry.quantity is None else figure(entry.quantity), kind="n")
         yield self._found("Order", entry.order_id, "replacements=on&sort=oldest&order", kind="id")
