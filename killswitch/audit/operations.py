@@ -101,13 +101,18 @@ def _insert(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> None:
 
 
 def _end_spans(before: int, last: int) -> None:
-    """Note the times of each stretch that these entries made whole. In SQL: no odd value may stop what appends."""
+    """Note the times of each stretch that these entries made whole. In SQL: no odd value may stop what appends.
+
+    Where there is a note already, somebody cut the trail off and it has grown again: nothing may stop what appends.
+    """
     for number in range(before // Span.SIZE + 1, last // Span.SIZE + 1):
         with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {Span._meta.db_table} (id, first_at, last_at) "  # noqa: S608
-                f"SELECT %s, min(at), max(at) FROM {Entry._meta.db_table} WHERE id > %s AND id <= %s",
-                [number, (number - 1) * Span.SIZE, number * Span.SIZE],
+                f"SELECT %s, first_at, last_at FROM (SELECT min(at) AS first_at, max(at) AS last_at "
+                f"FROM {Entry._meta.db_table} WHERE id > %s AND id <= %s) AS told "
+                f"WHERE NOT EXISTS (SELECT 1 FROM {Span._meta.db_table} WHERE id = %s)",
+                [number, (number - 1) * Span.SIZE, number * Span.SIZE, number],
             )
 
 

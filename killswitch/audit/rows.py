@@ -52,7 +52,7 @@ def sealed(entries: QuerySet[Entry], *, after: int | None = 0, up_to: int | None
         yield from (Sealed(*row[:4]) for row in piece)
 
 
-# As above, and the data of an entry where all else can only be written in one way; None where that is not sure.
+# As above, and the data of an entry; None where a column holds what the table does not declare.
 Piece = list[tuple[int, bytes, str, str, str | None]]
 
 
@@ -66,7 +66,10 @@ def sealed_pieces(entries: QuerySet[Entry], *, after: int | None = 0, up_to: int
         rows = _fetched(these.values_list(*columns, "hash", "previous_hash")[:BATCH])
         if rows:
             yield [
-                (row[_SEQUENCE], content_of(list(row)), row[-2], row[-1], row[_DATA] if _is_plain(row) else None)
+                (row[_SEQUENCE], content_of(list(row)), row[-2], row[-1], row[_DATA])
+                if _is_plain(row)
+                # Somebody put something into the table that no entry holds, and that may read as if one did.
+                else (row[_SEQUENCE], _odd(row), row[-2], row[-1], None)
                 for row in rows
             ]
         if len(rows) < BATCH:
@@ -140,20 +143,26 @@ def _content(values: list[Any]) -> bytes:
                 values[index] = chain.number(number)
         return chain.seal(chain.Content(*values[:-2]))
     except (AttributeError, TypeError, ValueError):
-        # Somebody put something into the table that no entry holds: it must not stop whoever looks for it.
-        return repr(values).encode(errors="backslashreplace")
+        return _odd(values)
+
+
+def _odd(values: Any) -> bytes:
+    """Write a row that no entry can be: it must not stop whoever looks for it."""
+    return repr(values).encode(errors="backslashreplace")
 
 
 def _content_of_sqlite(values: list[Any]) -> bytes:
     text = values[_AT]
-    if text.__class__ is str and text[10:11] == " ":
-        if len(text) == 26:
-            values[_AT] = f"{text[:10]}T{text[11:]}Z"
-        elif len(text) == 19:
-            values[_AT] = f"{text[:10]}T{text[11:]}.000000Z"
+    if text[10:11] == " " and len(text) == 26:
+        values[_AT] = f"{text[:10]}T{text[11:]}Z"
+    elif text[10:11] == " " and len(text) == 19:
+        values[_AT] = f"{text[:10]}T{text[11:]}.000000Z"
+    else:
+        # Written in a way in which no search by time finds it.
+        values[_AT] = f"not a time as it is kept: {text}"
     for index in _UUIDS:
         text = values[index]
-        if text.__class__ is str:
+        if text is not None:
             values[index] = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
     return _content(values)
 
@@ -166,7 +175,9 @@ def _columns() -> list[str]:
 
 def _of_sqlite(name: str) -> str:
     # As part of an expression a time comes as its text: Django's converter goes by the column.
-    return """'' || "audit_entry"."at\"""" if name == "at" else f'"audit_entry"."{name}"'
+    if name == "at":
+        return """CASE typeof("audit_entry"."at") WHEN 'text' THEN '' || "audit_entry"."at" END"""
+    return f'"audit_entry"."{name}"'
 
 
 def _of_postgresql(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -19,7 +19,7 @@ from killswitch.database_clock import now as database_now
 
 from . import verify_export
 from .anchors import anchor_line, anchors_of
-from .models import AnchorKey, Entry, Kind, Verification
+from .models import AnchorKey, Entry, Kind, Span, Verification
 from .operations import Actor, Draft, append
 from .rows import Piece, sealed_pieces
 from .verify_export import CannotCheck, Finding, PublicKey, Report, Walk
@@ -237,6 +237,7 @@ class _Run:
         if self._is_cut_off_at is not None:
             beyond = Finding("cut_off", self._is_cut_off_at + 1, self._anchors[-1].sequence)
             told.findings.insert(len(walk.findings()), beyond)
+        told.findings += _wrong_times(row.first, row.last or 0)
         for finding in told.findings:
             finding.place = 0
         told.notes += self._keys.notes(self._anchors)
@@ -316,6 +317,21 @@ def _before_the_first() -> list[Finding]:
     """Find what somebody numbered below the first entry, where no walk comes by."""
     number = Entry.objects.filter(id__lt=1).order_by("id").values_list("id", flat=True).first()
     return [] if number is None else [Finding("inserted", number, number, detail="No entry has a number below 1.")]
+
+
+def _wrong_times(first: int, last: int) -> list[Finding]:
+    """Find stretches whose note of their times is not what their entries say: searches by time go by it."""
+    size = Span.SIZE
+    from_entry, to_entry = (first + size - 2) // size * size + 1, last // size * size
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT span.id FROM {Span._meta.db_table} AS span JOIN ("  # noqa: S608
+            f"SELECT (id - 1) / {size} + 1 AS stretch, min(at) AS first_at, max(at) AS last_at "
+            f"FROM {Entry._meta.db_table} WHERE id >= %s AND id <= %s GROUP BY 1) AS told ON told.stretch = span.id "
+            "WHERE span.first_at <> told.first_at OR span.last_at <> told.last_at ORDER BY 1",
+            [from_entry, to_entry],
+        )
+        return [Finding("times", (number - 1) * size + 1, number * size) for (number,) in cursor.fetchall()]
 
 
 def _end(mine: QuerySet[Verification], told: Report) -> None:

@@ -503,6 +503,11 @@ WORDS = {
         "{where} was written anew, with its hash. The entry after it, for which an anchor vouches, names another.",
         "Whoever did this could compute hashes and write to the record. What this entry tells cannot be relied on.",
     ),
+    "times": (
+        "EDITED",
+        "{where}: the note of which times lie there does not fit them.",
+        "A search by time may have missed entries there. What the entries tell was checked by itself.",
+    ),
     "missing": (
         "MISSING",
         "{where}: not there. {detail}",
@@ -945,6 +950,9 @@ class Report:
                 return f"DOES NOT HOLD: {found.word}, somewhere within {found.where}."
             return f"DOES NOT HOLD: {found.word}, {found.where}."
         whole = "each on its own" if self.gaps else "complete, in order, unchanged"
+        if self.left_out and not self.gaps:
+            left_out = _counted(self.left_out, "of them is", "of them are")
+            whole = f"in order, unchanged. {left_out} left out of this file and stand there by their hashes only"
         return f"HOLDS: {_range(self.first, self.last)}, {whole}."
 
     def as_json(self) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""What reads as if it held, and does not: found, named, and never in the way of whoever appends."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from killswitch.audit import guard, verification, verify_export
+from killswitch.audit.models import Entry, Span, Verification
+from killswitch.audit.operations import Actor
+from killswitch.audit.queries import find
+from killswitch.audit.rows import sealed
+from killswitch.audit.search import Search
+
+from .evidence import NOON, write
+
+pytestmark = pytest.mark.django_db
+
+
+def verified() -> Verification:
+    return verification.carry_out_now(actor=Actor(name="x"), evidence=verification.Evidence())
+
+
+def spoil(statement: str) -> None:
+    guard.remove(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    guard.install(connection)
+
+
+def test_a_trail_that_was_cut_off_can_grow_again() -> None:
+    write(Span.SIZE + 10)
+    spoil(f"DELETE FROM audit_entry WHERE id > {Span.SIZE - 10}")
+    write(20)
+    assert Entry.objects.count() == Span.SIZE + 10
+
+
+def test_a_note_of_times_that_was_changed_is_named() -> None:
+    write(2 * Span.SIZE)
+    assert verified().state == Verification.State.HOLDS
+    spoil("UPDATE audit_span SET last_at = first_at WHERE id = 2")
+    missed = Search(since=NOON + timedelta(seconds=Span.SIZE + 100), until=NOON + timedelta(seconds=Span.SIZE + 200))
+    assert find(missed).entries == [], "a search by time goes by the notes: what it hides must be found elsewhere"
+    found = verified()
+    assert (found.state, found.words) == ("broken", "DOES NOT HOLD: EDITED, entries 2,001 to 4,000.")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entry SET symbol = x'0003CB' WHERE id = 20",  # in base64 that is AAPL
+        "UPDATE audit_entry SET at = replace(at, ' ', 'T') || '.000000Z' WHERE id = 20",
+        "UPDATE audit_entry SET at = CAST(at AS BLOB) WHERE id = 20",
+        "UPDATE audit_entry SET actor_name = CAST(actor_name AS BLOB) WHERE id = 20",
+    ],
+    ids=["text-as-bytes", "time-of-another-form", "time-as-bytes", "name-as-bytes"],
+)
+def test_a_column_that_only_reads_the_same_is_named(statement: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite keeps anything in any column")
+    write(30)
+    spoil(statement)
+    found = verified()
+    assert (found.state, found.words) == ("broken", "DOES NOT HOLD: EDITED, entry 20.")
+
+
+def test_an_export_that_leaves_entries_out_is_not_called_complete(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(20)
+    lines = [row.skeleton if row.sequence in (7, 8) else row.line for row in sealed(Entry.objects.all())]
+    (tmp_path / "trail.jsonl").write_bytes(b"\n".join([*lines, b""]))
+    assert verify_export.main([str(tmp_path / "trail.jsonl")]) == 0
+    headline = capsys.readouterr().out.splitlines()[0]
+    assert headline.startswith("HOLDS: entries 1 to 20, in order, unchanged. 2 of them are left out of this file")
