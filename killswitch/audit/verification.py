@@ -240,8 +240,23 @@ class _Run:
         told.findings += _wrong_times(row.first, row.last or 0)
         for finding in told.findings:
             finding.place = 0
+        self._count_trusted_only(told)
         told.notes += self._keys.notes(self._anchors)
         return told
+
+    def _count_trusted_only(self, told: Report) -> None:
+        """Let only anchors of keys that are known from elsewhere vouch, where there are such keys.
+
+        The others still have to fit. But whoever wrote the chain anew could have signed it anew, and put the key here.
+        """
+        names = {key.name for key in self._keys.trusted}
+        if not names:
+            return
+        first, last = told.first or 1, told.last or 0
+        until = self._walk.differs[0] if self._walk.differs else last + 1
+        held = [a for a in self._anchors if a.key in names and first <= a.sequence <= last and a.sequence < until]
+        told.anchors_held, told.last_anchor = len(held), held[-1] if held else None
+        told.proven = min(told.proven, held[-1].sequence - first + 1) if held else 0
 
 
 @dataclass
@@ -271,8 +286,9 @@ class _Keys:
             return []
         names = ", ".join(sorted(untold))
         return [
-            f"Key {names} is known from this database only, where whoever wrote the chain anew could have put it: "
-            "check with the public key, and with anchors, that were kept elsewhere (manage.py verify_audit)."
+            f"Key {names} is known from this database only, where whoever wrote the chain anew could have put it"
+            + (": its anchors vouch for nothing here. " if self.trusted else ". ")
+            + "Check with the public keys, and with anchors, that were kept elsewhere (manage.py verify_audit)."
         ]
 
 

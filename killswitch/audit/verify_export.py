@@ -34,6 +34,7 @@ PIECE = 20_000
 BREAKS_KEPT = 50
 # How far an entry may have been moved or renumbered for its old number to be found.
 NUMBERS_TRIED = 5_000
+BYTES_TRIED = 10_000_000
 
 # (number, hash of the content, own hash, hash of the entry before, content). The content of one that is left out of an
 # excerpt is None. What is not written as an entry is has no hash of its content; its number may be None.
@@ -866,7 +867,8 @@ def _sealed_as(content: bytes, own: bytes, previous: bytes) -> int | None:
     start, name, rest = content.rpartition(b',"sequence":')
     digits, comma, rest = rest.partition(b",")
     number = int(digits)
-    for distance in range(1, NUMBERS_TRIED):
+    # Of a very long entry fewer numbers are tried: nobody waits for minutes because somebody wrote a huge one.
+    for distance in range(1, min(NUMBERS_TRIED, BYTES_TRIED // len(content))):
         for tried in (number - distance, number + distance):
             if tried > 0 and link(_hex(b"%b%b%d%b%b" % (start, name, tried, comma, rest)), previous) == own:
                 return tried

@@ -85,9 +85,9 @@ class Notary:
     def _compare(self) -> None:
         """See that the trail still holds what was last anchored. What was found once stays said."""
         known = [anchor for anchor in (last_anchor(), self._signed) if anchor is not None]
-        if not known or self._contradiction:
+        if self._contradiction:
             return
-        self._contradiction = contradiction(max(known, key=lambda anchor: anchor.sequence))
+        self._contradiction = contradiction(max(known, key=lambda anchor: anchor.sequence, default=None))
         if self._contradiction:
             logger.error("THE AUDIT TRAIL DOES NOT HOLD: %s", self._contradiction)
             self._report_at = time.monotonic()

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 
 from killswitch.audit.anchors import last_anchor, signed_part
 from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind
 
 from .keys import Key
+from .models import Delivery
 
 
 def source() -> str:
@@ -51,11 +53,21 @@ def make_anchor(key: Key, *, now: datetime) -> Anchor | None:
         return None
 
 
-def contradiction(last: Anchor) -> str:
-    """Say how the trail contradicts an anchor that was made of it; empty where it does not."""
+def contradiction(last: Anchor | None) -> str:
+    """Say how the trail contradicts the last anchor that was made of it; empty where it does not."""
+    if last is None:
+        return _gone_with_its_anchor()
     found = Entry.objects.filter(id=last.sequence).values_list("hash", flat=True).first()
     if found is None:
         return f"entry {last.sequence} was anchored and is gone: the end of the trail was cut off"
     if found != last.hash:
         return f"entry {last.sequence} was anchored and is another one now: the trail was written anew"
-    return ""
+    return _gone_with_its_anchor()
+
+
+def _gone_with_its_anchor() -> str:
+    """Compare with what got to the places: anchors may have been cut off together with the entries."""
+    brought = Delivery.objects.aggregate(most=Max("delivered"))["most"] or 0
+    if not brought or Anchor.objects.filter(sequence__gte=brought).exists():
+        return ""
+    return f"entry {brought} was anchored and its anchor is gone: the end of the trail was cut off with its anchors"

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from killswitch.audit import guard, verification, verify_export
+from killswitch.audit import chain, guard, verification, verify_export
 from killswitch.audit.models import Entry, Span, Verification
 from killswitch.audit.operations import Actor
 from killswitch.audit.queries import find
 from killswitch.audit.rows import sealed
 from killswitch.audit.search import Search
 
-from .evidence import NOON, write
+from .evidence import NOON, Signer, write
 
 pytestmark = pytest.mark.django_db
 
@@ -74,3 +74,24 @@ def test_an_export_that_leaves_entries_out_is_not_called_complete(
     assert verify_export.main([str(tmp_path / "trail.jsonl")]) == 0
     headline = capsys.readouterr().out.splitlines()[0]
     assert headline.startswith("HOLDS: entries 1 to 20, in order, unchanged. 2 of them are left out of this file")
+
+
+def test_anchors_of_a_key_that_only_the_database_knows_vouch_for_nothing() -> None:
+    ours, theirs = Signer(), Signer()
+    write(20)
+    ours.sign_table(5)
+    theirs.sign_table(10, 20)
+    evidence = verification.Evidence.of_keys(ours.pem)
+    found = verification.carry_out_now(actor=Actor(name="x"), evidence=evidence)
+    told = found.finding or {}
+    assert (found.state, told["proven_by_anchors"], told["anchors"]["last"]["sequence"]) == ("holds", 5, 5)
+    assert any(theirs.name in note and "vouch for nothing" in note for note in told["notes"])
+
+
+def test_of_a_huge_entry_only_near_numbers_are_tried(tmp_path: Path) -> None:
+    huge, previous = b"x" * 1_000_000, b"0" * 64
+    sealed_as = b'{"sentence":"%b","sequence":20,"side":""}' % huge
+    own = chain.link(chain.hash_of(sealed_as), previous.decode()).encode()
+    near, far = (sealed_as.replace(b":20,", number) for number in (b":23,", b":70,"))
+    assert verify_export._sealed_as(near, own, previous) == 20
+    assert verify_export._sealed_as(far, own, previous) is None, "one that is huge may take minutes"

@@ -14,6 +14,7 @@ from killswitch.audit import guard
 from killswitch.audit.anchors import anchor_after, anchor_line, anchors_of, public_keys
 from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind
 from killswitch.notary import keys
+from killswitch.notary.models import Delivery
 from killswitch.notary.operations import contradiction, is_due, make_anchor
 
 from .conftest import NOON, Anchored, check_line, write
@@ -154,3 +155,14 @@ class TestContradiction:
         [anchor] = anchored()
         self.spoil(f"UPDATE audit_entry SET hash = '{'0' * 64}'")
         assert contradiction(anchor) == "entry 1 was anchored and is another one now: the trail was written anew"
+
+    def test_is_a_tail_cut_off_with_its_anchors(self, anchored: Anchored) -> None:
+        first, *_, last = anchored(3)
+        Delivery.objects.create(place="file", delivered=last.sequence, seen_at=NOON)
+        assert contradiction(last) == ""
+        self.spoil("DELETE FROM audit_entry WHERE id > 1")
+        self.spoil("DELETE FROM audit_anchor WHERE sequence > 1")
+        gone = "entry 3 was anchored and its anchor is gone: the end of the trail was cut off with its anchors"
+        assert contradiction(first) == gone
+        self.spoil("DELETE FROM audit_anchor")
+        assert contradiction(None) == gone
