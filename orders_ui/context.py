@@ -1,20 +1,16 @@
 """What every page shows: who is logged in, what they may do, which broker this is, what is latched, what runs."""
 
 from functools import cached_property
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
+from killswitch import which_broker
 from killswitch.access import roles
 from killswitch.audit.models import Verification
 from killswitch.audit.verification import broken
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills
-
-PRODUCTION_HOST = "api.clearstreet.com"
 
 
 class Page:
@@ -66,25 +62,12 @@ class Page:
 
     @property
     def broker_host(self) -> str:
-        return urlsplit(settings.CLEAR_STREET_BASE_URL).netloc.rpartition("@")[2]
+        return which_broker.broker_host()
 
     @property
     def environment(self) -> str:
-        """One word for the place that a kill would reach."""
-        host = urlsplit(settings.CLEAR_STREET_BASE_URL).hostname or ""
-        if settings.BROKER_IS_SIMULATOR:
-            return "SIMULATOR"
-        if _is_loopback(host):
-            return "LOCAL"
-        return "PRODUCTION" if host == PRODUCTION_HOST else host
+        return which_broker.environment()
 
 
 def page(request: HttpRequest) -> dict[str, object]:
     return {"page": Page(request)} if hasattr(request, "user") else {}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -23,6 +23,8 @@ from killswitch.kills.queries import (
 )
 from killswitch.words import counted, dollars, figure, unpriced
 
+from .contradictions import of_kill
+
 NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 QUIET = (State.FLAT, State.LATCHED)
 ACCOUNTS_NAMED = 5
@@ -134,6 +136,11 @@ class Incident:
         self.seconds = seconds_since(kill)
         self.standing = standing(kill)
         self.meaning = meaning_of(kill)
+
+    @cached_property
+    def contradictions(self) -> list[str]:
+        """Say where the kill's own row is not what the audit trail recorded."""
+        return of_kill(self.kill)
 
     @cached_property
     def times(self) -> Times:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from textwrap import wrap
 
+from killswitch.version import VERSION
 from killswitch.words import exact_time
 
 from .excerpt import Excerpt
@@ -40,10 +41,14 @@ def _lines(summary: Summary, names: list[str], no_pdf: str) -> Iterator[str]:
     yield f"Kill {kill.id}: {'would cancel' if kill.dry_run else 'cancel'} {kill.scope}"
     yield f"Engaged by {kill.engaged_by_name or 'somebody'} at {exact_time(kill.engaged_at)} UTC"
     yield f"State: {incident.standing.upper()}"
+    yield f"Broker: {summary.broker}"
+    yield f"Made by Killswitch {VERSION}"
     yield f"As of {exact_time(summary.at)} UTC. All times are UTC, notional is in US dollars."
     if incident.is_running:
         yield ""
         yield "THIS KILL IS NOT OVER. The pack shows how it stood at that time: take another one when it has ended."
+    yield ""
+    yield from _agreement(summary)
     yield ""
     yield "FILES"
     yield ""
@@ -57,6 +62,21 @@ def _lines(summary: Summary, names: list[str], no_pdf: str) -> Iterator[str]:
     yield "In the CSV files text that a spreadsheet would take for a formula has a ' in front. Empty is not known."
     yield ""
     yield from _proof(summary.excerpt, names)
+
+
+def _agreement(summary: Summary) -> Iterator[str]:
+    """Say whether what the pages and tables show is what was recorded."""
+    if summary.contradictions:
+        yield "THE TABLES OF THIS PACK DO NOT FIT THE AUDIT TRAIL: what they show was changed after it was recorded."
+        yield "Go by entries.jsonl. Where they differ:"
+        yield from (f"  - {one}" for one in summary.contradictions)
+    elif not summary.incident.is_running:
+        yield from wrap(
+            "Pages and tables are made of the product's working tables. When this pack was made they were held against "
+            "the entries, and agree: who, when, what and why, how each account ended, and what became of each order. "
+            "Prices, order types and times in force stand in the working tables only.",
+            WIDTH,
+        )
 
 
 def _proof(excerpt: Excerpt, names: list[str]) -> Iterator[str]:
@@ -77,12 +97,13 @@ def _proof(excerpt: Excerpt, names: list[str]) -> Iterator[str]:
         yield "THERE IS NO ANCHOR YET after the last of these entries. The chain can be followed from the first line to"
         yield "the last, but nothing signed shows that it was not written anew: take the pack again in a few minutes."
         yield ""
-        yield "  python verify_export.py entries.jsonl"
+        yield f"  python verify_export.py entries.jsonl --from {excerpt.first} --up-to {excerpt.up_to}"
         return
     at = exact_time(excerpt.anchor.at)
     yield f"The anchor of entry {excerpt.anchor.sequence}, signed at {at} UTC, fixes all of them. Check it with:"
     yield ""
-    yield "  python verify_export.py entries.jsonl --anchors anchors.jsonl --public-key public-key.pem"
+    yield f"  python verify_export.py entries.jsonl --from {excerpt.first} --up-to {excerpt.up_to} \\"
+    yield "    --anchors anchors.jsonl --public-key public-key.pem"
     yield ""
     yield "Compare the public key, and the anchor, with what was delivered to you elsewhere at the time (a file, a"
     yield "mail, a bucket): a pack cannot vouch for its own key."

@@ -3,9 +3,11 @@
 from datetime import datetime
 from functools import cached_property
 
+from killswitch import which_broker
 from killswitch.kills.models import Kill
 
 from .call_sheet import CallSheet
+from .contradictions import of_everything
 from .excerpt import Excerpt
 from .figures import Incident
 from .timeline import People, Timeline
@@ -25,6 +27,15 @@ class Summary:
     @cached_property
     def excerpt(self) -> Excerpt:
         return Excerpt.of(self.kill)
+
+    @cached_property
+    def contradictions(self) -> list[str]:
+        """Say where the tables that this is made of are not what the audit trail recorded."""
+        return of_everything(self.kill)
+
+    @property
+    def broker(self) -> str:
+        return f"{which_broker.broker_host()} ({which_broker.environment()})"
 
     @property
     def name(self) -> str:

@@ -16,6 +16,8 @@ from django.utils import timezone
 from killswitch.access.roles import COMPLIANCE, RISK_DESK
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
+from killswitch.kills.beginning import engaged
+from killswitch.kills.entries import Subject, order_ended, sweep_ended
 from killswitch.kills.models import Kill, KilledOrder, State
 from tests.kills.conftest import kill, press
 from tests.orders_ui.conftest import client_of
@@ -75,8 +77,8 @@ def make_kill(**fields: Any) -> Kill:
     """Make a kill that began ten seconds ago, with the entry that announces it."""
     values = {"engaged_by_name": "desk", "scope": "all orders on account 1001", "reason": "runaway"}
     at = timezone.now() - timedelta(seconds=10)
-    made = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=at, **{**values, **fields})
-    tell(made, Kind.KILL_ENGAGED, "desk engaged a kill", actor=Actor(id=1, name="desk", source="web"))
+    made = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=at, source="web", **{**values, **fields})
+    append([engaged(made, [1001], Actor(id=1, name=made.engaged_by_name, source="web"))])
     return made
 
 
@@ -87,7 +89,15 @@ def tell(kill: Kill, kind: Kind, sentence: str = "something happened", **fields:
 def end(kill: Kill, state: State) -> None:
     kill.state, kill.ended_at = state, timezone.now()
     kill.save()
-    tell(kill, Kind.KILL_ENDED, f"ended: {state}")
+    tell(kill, Kind.KILL_ENDED, f"ended: {state}", at=kill.ended_at, outcome=state)
+
+
+def record(kill: Kill) -> None:
+    """Write the entries that tell of its accounts and orders what its rows say."""
+    for sweep in kill.sweeps.all():
+        subject = Subject.of(kill, sweep.account_id, "test")
+        append(order_ended(subject, row, kill.engaged_at) for row in sweep.orders.all())
+        append([sweep_ended(subject, State(sweep.state), None, "", kill.engaged_at)])
 
 
 def add(kill: Kill, order_id: str, account_id: int = 1001, **fields: Any) -> KilledOrder:

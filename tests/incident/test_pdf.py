@@ -14,7 +14,7 @@ from killswitch.incident.summary import Summary
 from killswitch.kills.models import State
 from orders_ui.papers import draw
 
-from .conftest import TakePack, add, end, make_kill
+from .conftest import TakePack, add, end, make_kill, record
 
 
 def pages_of(pdf: bytes) -> int:
@@ -30,6 +30,7 @@ class TestPdf:
         killed = make_kill(latched=True, reason="momentum-7 sends at ten times its limit " * 40)
         for number in range(20):
             add(killed, str(number), 1000 + number)
+        record(killed)
         end(killed, State.NOT_FLAT)
         assert pages_of(pdf_of(draw(Summary(killed, timezone.now()))["summary.html"])) == 1
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from killswitch.audit.models import Entry, Kind
+from killswitch.incident.contradictions import of_everything
 from killswitch.kills.models import Kill, KilledOrder
 from killswitch.simulator.process import SimulatorProcess
 
@@ -54,6 +55,7 @@ def check_agreement(simulator: SimulatorProcess, *, clock: Clock = wall_clock, m
         assert lost <= (count_unanswered(entries) if may_be_lost else 0), f"announced and never sent: {what}"
     check_answers([request for requests in arrived.values() for request in requests])
     check_outcomes(simulator)
+    check_tables()
 
 
 def by_request(entries: Iterable[Entry]) -> dict[Request, list[Entry]]:
@@ -87,6 +89,11 @@ def check_outcomes(simulator: SimulatorProcess) -> None:
             expected = STATUS_OF.get(outcome)
             assert expected is None or statuses[order_id] in expected, order_id
             assert told[order_id] == outcome
+
+
+def check_tables() -> None:
+    """The rows of every kill say what its entries say."""
+    assert {kill.id: told for kill in Kill.objects.all() if (told := of_everything(kill))} == {}
 
 
 def open_orders(simulator: SimulatorProcess, account_id: int) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from killswitch.audit.operations import Actor, append
+from killswitch.kills.beginning import engaged
 from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
 
@@ -20,7 +22,9 @@ HTMX = {"HX-Request": "true"}
 def make_kill(*, seconds: float = 0.2, **fields: Any) -> Kill:
     values = {"engaged_by_name": "desk", "scope": "all SELL orders on account 1001", "reason": "runaway"}
     at = timezone.now() - timedelta(seconds=seconds)
-    return Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=at, **{**values, **fields})
+    made = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=at, **{**values, **fields})
+    append([engaged(made, [1001], Actor(name=made.engaged_by_name))])
+    return made
 
 
 def end(kill: Kill, state: State) -> None:
