@@ -90,7 +90,9 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         # A process that is frozen in a transaction, or whose machine is cut off, must not hold its locks for long: a
         # press waits for the end of the audit trail, and waits longer than the server lets such a process be.
-        options="-c idle_in_transaction_session_timeout=2000 -c lock_timeout=6000",
+        # Whoever has waited must see what was committed meanwhile, whatever the server's default is.
+        options="-c idle_in_transaction_session_timeout=2000 -c lock_timeout=6000"
+        r" -c default_transaction_isolation=read\ committed",
         connect_timeout=3,
         tcp_user_timeout=5000,
     )

@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from killswitch.audit import chain
-from killswitch.audit.models import Anchor, Entry, Kind
+from killswitch.audit import chain, guard
+from killswitch.audit.models import Anchor, Entry, Kind, Span
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.rows import BATCH, Sealed, sealed
 
@@ -154,6 +154,50 @@ class TestAppend:
         assert [(e.id, e.sentence) for e in Entry.objects.order_by("id")] == [(1, "number 1"), (2, "number 3")]
         first, second = sealed(Entry.objects.all())
         check(second, check(first, chain.GENESIS))
+
+
+def only_on_postgresql() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL has this")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestNothingStopsAnAppend:
+    """A press has to be able to write: whatever was done to the trail before."""
+
+    def test_not_a_stretch_that_was_cut_off_and_is_made_whole_again(self) -> None:
+        append(draft(number) for number in range(Span.SIZE))
+        guard.remove(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM audit_entry WHERE id > 3")
+        guard.install(connection)
+        append(draft(number) for number in range(Span.SIZE))
+        assert (Entry.objects.count(), Span.objects.count()) == (Span.SIZE + 3, 1)
+
+    def test_not_that_it_is_long(self) -> None:
+        only_on_postgresql()
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 500")
+        append(draft(number) for number in range(40_000))
+        assert Entry.objects.count() == 40_000
+
+    def test_not_another_level_of_isolation_that_the_server_prefers(self) -> None:
+        only_on_postgresql()
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'")
+        try:
+            connection.close()
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SHOW transaction_isolation")
+                assert cursor.fetchone() == ("read committed",)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER ROLE CURRENT_USER RESET default_transaction_isolation")
+
+    def test_and_what_goes_wrong_is_an_error_of_the_database(self) -> None:
+        only_on_postgresql()
+        with pytest.raises(DatabaseError, match="too long"):
+            append([draft(outcome="x" * 41)])
 
 
 @pytest.mark.django_db
