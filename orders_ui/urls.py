@@ -25,6 +25,7 @@ urlpatterns = [
     path("audit/<number:entry_id>/", audit.entry, name="entry"),
     path("audit/verification/", verification.verification, name="verification"),
     path("audit/anchors.jsonl", trail_files.anchors, name="anchors"),
+    path("audit/verify_export.py", trail_files.verifier, name="verifier"),
     path("audit/public-key.pem", trail_files.public_key, name="public_key"),
     path("users/", users.users, name="users"),
     path("users/new/", users.new_user, name="new_user"),

@@ -10,10 +10,11 @@ import importlib.util
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from .rows import Sealed, sealed
 from .search import Search
 from .walk import Walk
 
+VERIFIER = Path(__file__).with_name("verify_export.py")
 AT_ONCE = 1000  # entries in one piece of what is sent
 ROW_GROUP = 10_000  # entries that a Parquet file keeps together, and this process in memory
 NUMBERS = ("sequence", "actor_id", "account_id", "http_status", "latency_us")
@@ -69,12 +71,14 @@ class Export:
     form: Form
     walk: Walk
     provable: bool
+    is_everything: bool  # nothing but times was searched for
     first: int  # the first and the last entry that match; 0 where none does
     last: int
 
     @property
     def file_name(self) -> str:
-        return f"audit-trail-{self.first}-to-{self.last}.{self.form.name}"
+        part = "provable-" if self.provable else "" if self.is_everything else "excerpt-"
+        return f"audit-trail-{part}{self.first}-to-{self.last}.{self.form.name}"
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the file, piece by piece."""
@@ -99,7 +103,8 @@ def begin(search: Search, form: Form, *, provable: bool = False, actor: Actor, n
     up_to = head()
     walk = Walk(search, up_to=up_to)
     first, last = walk.first_and_last() or (0, 0)
-    export = Export(form=form, walk=walk, provable=provable, first=first, last=last)
+    is_everything = replace(search, since=None, until=None) == Search()
+    export = Export(form=form, walk=walk, provable=provable, is_everything=is_everything, first=first, last=last)
     append([_draft(search, export, up_to, actor, now)])
     return export
 

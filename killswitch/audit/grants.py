@@ -17,8 +17,8 @@ READ = frozenset(
     {"auth_group", "auth_group_permissions", "auth_permission", "django_content_type", "django_migrations"}
 )
 ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
-# Where rows go away: log-outs, and roles that are taken from a user.
-DELETED_FROM = frozenset({"auth_user_groups", "django_session"})
+# Where rows go away: log-outs, roles that are taken from a user, notaries that have not been heard of for long.
+DELETED_FROM = frozenset({"auth_user_groups", "django_session", "notary_notary"})
 
 
 class NotFit(ValueError):

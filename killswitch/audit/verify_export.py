@@ -638,6 +638,7 @@ class Walk:
     _missing: list[tuple[int, int, Break]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._began = self.expected
         self._unproven = self.expected or 1
 
     def follow(self, entries: Iterable[Entry]) -> int:
@@ -705,7 +706,9 @@ class Walk:
             # Nothing is known of what stands before it, but that the very first follows nothing.
             self.expected = number or 1
             self.head = self.head or (GENESIS if self.expected == 1 else previous)
-        if self.first is None:
+        if self.first is None and place > 1:
+            self.first = self._began
+        elif self.first is None:
             self.first = self._unproven = number or self.expected
         self.last = max(self.last or 0, self.expected - 1)
         if content_hash is not None and number is not None:
@@ -1102,7 +1105,8 @@ def _notes(told: Report, beyond: Anchor | None) -> Iterator[str]:
     if told.holds and not told.gaps and anchor is not None and anchor.sequence < last:
         yield (
             f"No anchor vouches yet for {_range(anchor.sequence + 1, last)}: they fit the chain, but whoever can "
-            "write to the record could have written these anew. A later anchor settles it."
+            "write to the record could have written these anew. An anchor that lies among them settles it: take the "
+            "entries up to one."
         )
     if beyond is not None:
         yield (

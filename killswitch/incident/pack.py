@@ -8,13 +8,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import IO
 from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from killswitch import audit
 from killswitch.audit.anchors import public_keys
+from killswitch.audit.exports import VERIFIER
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.kills.models import Kill
@@ -26,7 +25,6 @@ from .pdf import NoPdf, pdf_of
 from .readme import readme
 from .summary import Summary
 
-VERIFIER = Path(audit.__file__).parent / "verify_export.py"
 READ_AT_ONCE = 1 << 20
 
 # Draws the pages of a pack, by the names of their files: summary.html and call-sheet.html.
@@ -86,7 +84,8 @@ def _tables(summary: Summary) -> Iterator[tuple[str, Iterable[bytes]]]:
 
 def _record(summary: Summary) -> Iterator[tuple[str, Iterable[bytes]]]:
     yield "entries.jsonl", summary.excerpt.lines()
-    yield "anchors.jsonl", summary.excerpt.anchors()
+    if summary.excerpt.anchor is not None:
+        yield "anchors.jsonl", summary.excerpt.anchors()
     if keys := public_keys():
         yield "public-key.pem", [keys.encode()]
     yield "verify_export.py", [VERIFIER.read_bytes()]

@@ -66,6 +66,9 @@ def _lines(summary: Summary, names: list[str], no_pdf: str) -> Iterator[str]:
 
 def _agreement(summary: Summary) -> Iterator[str]:
     """Say whether what the pages and tables show is what was recorded."""
+    if summary.broken:
+        yield f"THE AUDIT TRAIL WAS VERIFIED WHERE THIS PACK WAS MADE, AND DOES NOT HOLD: {summary.broken}"
+        yield ""
     if summary.contradictions:
         yield "THE TABLES OF THIS PACK DO NOT FIT THE AUDIT TRAIL: what they show was changed after it was recorded."
         yield "Go by entries.jsonl. Where they differ:"

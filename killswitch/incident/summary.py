@@ -4,6 +4,7 @@ from datetime import datetime
 from functools import cached_property
 
 from killswitch import which_broker
+from killswitch.audit.verification import broken
 from killswitch.kills.models import Kill
 
 from .call_sheet import CallSheet
@@ -32,6 +33,12 @@ class Summary:
     def contradictions(self) -> list[str]:
         """Say where the tables that this is made of are not what the audit trail recorded."""
         return of_everything(self.kill)
+
+    @cached_property
+    def broken(self) -> str:
+        """Say that the audit trail itself was found not to hold."""
+        found = broken()
+        return "" if found is None else found.words
 
     @property
     def broker(self) -> str:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from killswitch.access.roles import COMPLIANCE, may_read_trail
 from killswitch.audit.anchors import anchor_line, anchors_of, public_keys
+from killswitch.audit.exports import VERIFIER
 
 from ..guard import needs
 
@@ -22,6 +23,13 @@ def anchors(request: HttpRequest) -> HttpResponseBase:
 @needs(may_read_trail, "read the audit trail", role=COMPLIANCE)
 def public_key(request: HttpRequest) -> HttpResponseBase:
     return _to_keep(HttpResponse(public_keys(), content_type="application/x-pem-file"), "public-key.pem")
+
+
+@require_safe
+@needs(may_read_trail, "read the audit trail", role=COMPLIANCE)
+def verifier(request: HttpRequest) -> HttpResponseBase:
+    """Give the program that checks exports without this one."""
+    return _to_keep(HttpResponse(VERIFIER.read_bytes(), content_type="text/x-python"), VERIFIER.name)
 
 
 def _lines() -> Iterator[bytes]:

@@ -199,7 +199,7 @@ class TestAnyExport:
             "last": 23,
             "up_to": 24,
         }
-        assert found.file_name == f"audit-trail-1-to-23.{form.name}"
+        assert found.file_name == f"audit-trail-excerpt-1-to-23.{form.name}"
         whole(found)
         assert Entry.objects.count() == 25
 
@@ -212,7 +212,7 @@ class TestAnyExport:
 
     def test_of_nothing_is_empty(self, form: Form, rows: list[Entry]) -> None:
         found = export(form, Search(order_id="none"))
-        assert found.file_name == f"audit-trail-0-to-0.{form.name}"
+        assert found.file_name == f"audit-trail-excerpt-0-to-0.{form.name}"
         told = whole(found)
         if form is CSV:
             assert told.count(b"\r\n") == 1

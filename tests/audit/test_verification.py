@@ -1,6 +1,7 @@
 """The chain in the database verified: asked for, carried out once, resumed, recorded, from the shell."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -408,8 +409,6 @@ def test_ctrl_c_keeps_how_far_it_came(how: signal.Signals) -> None:
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "killswitch.settings"}
 
 
@@ -425,3 +424,21 @@ def test_holds_as_much_of_the_trail_as_it_needs() -> None:
     assert row.kept["break_count"] == BATCH
     assert connection.in_atomic_block
     assert verification.last_sequence() == BATCH * 2
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is missing"),
+        ({"DATABASE_URL": "postgresql://nobody:x@127.0.0.1:9/none"}, "the database does not answer"),
+        ({"DATABASE_URL": "sqlite:////dev/null"}, "the database does not answer"),
+    ],
+    ids=["settings", "no-server", "no-tables"],
+)
+def test_what_could_not_be_checked_is_not_said_not_to_hold(spoilt: dict[str, str], said: str) -> None:
+    command = [sys.executable, "manage.py", "verify_audit"]
+    given = {**os.environ, "DJANGO_SETTINGS_MODULE": "killswitch.settings", **spoilt}
+    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("COULD NOT BE CHECKED: ")
+    assert said in done.stderr

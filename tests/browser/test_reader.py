@@ -99,7 +99,7 @@ class TestANewReader:
         told = [json.loads(line) for line in Path(download.value.path()).read_text().splitlines()]
         assert {line["symbol"] for line in told} == {SYMBOL}
         assert download.value.suggested_filename == (
-            f"audit-trail-{told[0]['sequence']}-to-{told[-1]['sequence']}.jsonl"
+            f"audit-trail-excerpt-{told[0]['sequence']}-to-{told[-1]['sequence']}.jsonl"
         )
         assert Entry.objects.get(kind=Kind.TRAIL_EXPORTED).data["search"] == {"symbol": SYMBOL.lower()}
 

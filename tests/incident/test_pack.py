@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from killswitch.access.roles import ROLES
 from killswitch.audit import chain
-from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind
+from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind, Verification
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.rows import sealed
 from killswitch.incident.pack import take
@@ -218,7 +218,14 @@ class TestPack:
         files = take_pack(killed)
         assert "THERE IS NO ANCHOR YET" in files.text("README.txt")
         assert "There is no anchor after them yet" in files.text("summary.html")
-        assert files.contents["anchors.jsonl"] == b""
+        assert "anchors.jsonl" not in files.contents
+
+    def test_says_that_the_trail_was_found_not_to_hold(self, killed: Kill, take_pack: TakePack) -> None:
+        finding = {"headline": "DOES NOT HOLD: EDITED, entry 3.", "findings": []}
+        Verification.objects.create(state="broken", last=5, finding=finding)
+        files = take_pack(killed)
+        for name in ("README.txt", "summary.html"):
+            assert "DOES NOT HOLD: EDITED, entry 3." in files.text(name)
 
     def test_does_not_take_an_anchor_from_before_the_end(self, db: None, take_pack: TakePack) -> None:
         killed = make_kill()

@@ -38,6 +38,7 @@ PAGES = {
     "/audit/verification/": TRAIL,
     "/audit/anchors.jsonl": TRAIL,
     "/audit/public-key.pem": TRAIL,
+    "/audit/verify_export.py": TRAIL,
     "/users/": USERS,
     "/users/new/": USERS,
     "/users/{user}/": USERS,

@@ -55,7 +55,7 @@ class TestTheLinks:
     def test_name_a_file_that_says_its_first_and_last_entry(self, entries: Client) -> None:
         first, last = Entry.objects.filter(symbol="AAPL").order_by("id").values_list("id", flat=True)
         response = entries.get("/audit/export.csv?symbol=AAPL")
-        assert response["Content-Disposition"] == f'attachment; filename="audit-trail-{first}-to-{last}.csv"'
+        assert response["Content-Disposition"] == f'attachment; filename="audit-trail-excerpt-{first}-to-{last}.csv"'
         assert response["Content-Type"] == "text/csv; charset=utf-8"
         assert response["Cache-Control"] == "no-store"
         records = list(csv.DictReader(io.StringIO(body(response).decode(), newline="")))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
 
 from killswitch.audit import verification, verify_export
 from killswitch.audit.models import Verification
@@ -44,6 +45,8 @@ class Command(BaseCommand):
             done = self._verify(**options)
         except CannotCheck as error:
             self._refuse(str(error))
+        except DatabaseError as error:
+            self._refuse(f"the database does not answer, or is not this product's: {str(error).splitlines()[0][:200]}")
         if done.state == Verification.State.STOPPED:
             self._refuse(f"stopped before entry {done.next:,}. Go on from there with: manage.py verify_audit --resume")
         finding = done.finding or {}
