@@ -98,13 +98,13 @@ class Walk:
 def stretches(search: Search) -> list[Stretch]:
     """Return where in the trail the entries of a time can be, in their order. What is there may still be of another.
 
-    Whole stretches are known by their times (see `Span`). The rest of the trail, and all of it should one be missing,
-    is looked into in any case.
+    Whole stretches are known by their times (see `Span`). The rest of the trail, and all of it should one be missing or
+    be there of a stretch that is not whole, is looked into in any case.
     """
     if search.since is None and search.until is None:
         return [Stretch(1, LARGEST)]
     known = Span.objects.aggregate(last=Max("id"))["last"] or 0
-    if Span.objects.count() != known:
+    if Span.objects.count() != known or known * Span.SIZE > (Entry.objects.aggregate(last=Max("id"))["last"] or 0):
         return [Stretch(1, LARGEST)]
     spans = Span.objects.filter(_overlaps(search.since, search.until)).order_by("id").values_list("id", flat=True)
     return _joined([*spans, known + 1], known)

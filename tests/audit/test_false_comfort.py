@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 
 from killswitch.audit import chain, guard, verification, verify_export
-from killswitch.audit.models import Entry, Span, Verification
-from killswitch.audit.operations import Actor
+from killswitch.audit.models import Entry, Kind, Span, Verification
+from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.queries import find
 from killswitch.audit.rows import sealed
 from killswitch.audit.search import Search
@@ -34,6 +34,15 @@ def test_a_trail_that_was_cut_off_can_grow_again() -> None:
     spoil(f"DELETE FROM audit_entry WHERE id > {Span.SIZE - 10}")
     write(20)
     assert Entry.objects.count() == Span.SIZE + 10
+
+
+def test_what_grew_again_is_found_by_its_time_and_an_old_note_of_times_is_named() -> None:
+    write(Span.SIZE)
+    spoil(f"DELETE FROM audit_entry WHERE id > {Span.SIZE - 10}")
+    later = NOON + timedelta(days=1)
+    append([Draft(kind=Kind.DENIED, at=later, sentence="grown again")])
+    assert [entry.sentence for entry in find(Search(since=later)).entries] == ["grown again"]
+    assert verified().words == "DOES NOT HOLD: EDITED, entries 1 to 2,000."
 
 
 def test_a_note_of_times_that_was_changed_is_named() -> None:
