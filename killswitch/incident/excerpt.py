@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from killswitch.audit.anchors import anchor_after, anchor_line
 from killswitch.audit.models import Anchor, Entry
@@ -29,6 +30,13 @@ class Excerpt:
     @property
     def up_to(self) -> int:
         return self.anchor.sequence if self.anchor else self.last
+
+    @cached_property
+    def is_contradicted(self) -> bool:
+        """Say whether the anchor was signed for another entry than the one that stands there now."""
+        if self.anchor is None:
+            return False
+        return not Entry.objects.filter(id=self.anchor.sequence, hash=self.anchor.hash).exists()
 
     def lines(self) -> Iterator[bytes]:
         """Yield the kill's entries whole, and of each entry between them no more than follows the chain past it."""

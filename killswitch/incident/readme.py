@@ -103,7 +103,11 @@ def _proof(excerpt: Excerpt, names: list[str]) -> Iterator[str]:
         yield f"  python verify_export.py entries.jsonl --from {excerpt.first} --up-to {excerpt.up_to}"
         return
     at = exact_time(excerpt.anchor.at)
-    yield f"The anchor of entry {excerpt.anchor.sequence}, signed at {at} UTC, fixes all of them. Check it with:"
+    if excerpt.is_contradicted:
+        yield "THE AUDIT TRAIL DOES NOT HOLD. The anchor after these entries was signed for another entry than the one"
+        yield f"that stands there now: {excerpt.anchor.sequence}, at {at} UTC. The verifier says more:"
+    else:
+        yield f"The anchor of entry {excerpt.anchor.sequence}, signed at {at} UTC, fixes all of them. Check it with:"
     yield ""
     yield f"  python verify_export.py entries.jsonl --from {excerpt.first} --up-to {excerpt.up_to} \\"
     yield "    --anchors anchors.jsonl --public-key public-key.pem"

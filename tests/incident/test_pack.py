@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from killswitch.access.roles import ROLES
-from killswitch.audit import chain
+from killswitch.audit import chain, guard
 from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind, Verification
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.rows import sealed
@@ -28,6 +29,7 @@ from killswitch.incident.pack import take
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
 from killswitch.simulator.process import SimulatorProcess
 from orders_ui.papers import draw
+from tests.audit.evidence import run, seal_anew
 from tests.kills.agreement import open_orders
 from tests.kills.conftest import Press
 from tests.orders_ui.conftest import client_of
@@ -51,6 +53,22 @@ def anchor_at(sequence: int) -> Anchor:
     return Anchor.objects.create(
         sequence=sequence, hash=entry.hash, at=timezone.now(), key="0123456789abcdef", signature="c2lnbmVk"
     )
+
+
+@pytest.mark.django_db
+def test_does_not_call_entries_fixed_by_an_anchor_that_they_contradict(take_pack: TakePack) -> None:
+    kill = make_kill()
+    end(kill, State.FLAT)
+    last = anchor_at(Entry.objects.latest("id").id)
+    assert f"fixed by the anchor of entry {last.sequence}" in take_pack(kill).text("summary.html")
+    guard.remove(connection)
+    run("UPDATE audit_entry SET sentence = 'nothing happened' WHERE id = 2")
+    seal_anew(2)
+    guard.install(connection)
+    files = take_pack(kill)
+    for name in ("summary.html", "README.txt"):
+        assert "THE AUDIT TRAIL DOES NOT HOLD" in files.text(name)
+        assert "fixed by the anchor" not in files.text(name)
 
 
 @pytest.mark.django_db(transaction=True)
