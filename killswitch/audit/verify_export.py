@@ -1121,7 +1121,11 @@ def _notes(told: Report, beyond: Anchor | None) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        told = check(options)
+        try:
+            told = check(options)
+        except MemoryError:
+            # Else it would end with 1, which means something else.
+            raise CannotCheck("A line is so long that it does not fit into memory: that is none of ours.") from None
     except CannotCheck as error:
         if options.json:
             print(json.dumps({"verdict": "not_checked", "error": str(error)}))

@@ -542,6 +542,16 @@ class TestAlone:
         assert self.run(tmp_path, "-", given=b"\n".join(trail)).returncode == 0
         assert self.run(tmp_path, "-", given=gzip.compress(b"\n".join(trail))).returncode == 0
 
+    def test_a_line_that_does_not_fit_into_memory_is_not_a_record_that_does_not_hold(self, tmp_path: Path) -> None:
+        bomb = str(tmp_path / "bomb.gz")
+        with gzip.open(bomb, "wb", 1) as file:
+            for _ in range(500):
+                file.write(b"a" * 1_000_000)
+        command = ["sh", "-c", 'ulimit -v 400000; exec "$@"', "sh", sys.executable, "-I", "-S", str(PROGRAM), bomb]
+        ended = subprocess.run(command, capture_output=True, check=False)
+        assert (ended.returncode, ended.stdout) == (2, b"")
+        assert ended.stderr.startswith(b"COULD NOT BE CHECKED: A line is so long")
+
     def test_it_can_be_read_by_old_pythons_and_old_consoles(self) -> None:
         source = PROGRAM.read_text()
         tree = ast.parse(source, feature_version=(3, 9))
