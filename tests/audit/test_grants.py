@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,10 +14,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from killswitch.audit.grants import APPENDED, DELETED_FROM, READ, rights, tables
-from killswitch.audit.models import Entry, Kind
+from killswitch.audit.models import Anchor, Entry, Kind, Verification
 from killswitch.kills.models import DrillPlan, Kill, State
+from killswitch.notary.models import Notary
 from tests.conftest import ROOT, wait_for
 from tests.faults.person import HIDDEN, kill_of
 from tests.faults.postgresql import PostgreSQL, as_the_database, find_binaries
@@ -172,12 +175,27 @@ class TestTheRoleOfTheProduct:
         worker = stack.worker()
         stack.watchdog()
         stack.start("beat", [sys.executable, "-m", "celery", "-A", "killswitch", "beat"])
+        notary = self.notary(stack)
         address = stack.web()
         with ExitStack() as opened:
             clients = [opened.enter_context(httpx.Client(base_url=address, timeout=30)) for _ in range(3)]
             desk, desk2, admin = map(Browser, clients, ("desk", "desk2", "admin"))
             self.everything(stack, worker, desk, desk2, admin)
+        wait_for(Anchor.objects.exists, "an anchor of the end of a kill")
+        wait_for(Verification.objects.filter(state="holds").exists, "the verification of the day")
+        wait_for(lambda: not Notary.objects.filter(host="gone").exists(), "the notary's report", 40)
+        assert notary.exit_code is None
         assert not [name for name, text in stack.logs().items() if "permission denied" in text]
+
+    def notary(self, stack: Stack) -> Process:
+        """Start a notary, beside the trace of another one that is long gone."""
+        long_ago = timezone.now() - timedelta(days=30)
+        Notary.objects.create(host="gone", seen_at=long_ago)
+        key = stack.folder / "anchor-key.pem"
+        environment = {**stack.environment}
+        subprocess.run([sys.executable, "manage.py", "anchor_key", str(key)], cwd=ROOT, env=environment, check=True)
+        places = {"ANCHOR_KEY_FILE": str(key), "ANCHOR_FILE": str(stack.folder / "anchors.jsonl")}
+        return stack.start("notary", [sys.executable, "manage.py", "notary"], **places)
 
     def everything(self, stack: Stack, worker: Process, desk: Browser, desk2: Browser, admin: Browser) -> None:
 
