@@ -6,7 +6,7 @@ Each line of an export is one entry. It carries a hash of its own content and of
 can be changed, taken out, put in or moved without breaking the chain. Whoever can write the whole chain anew can make
 it fit again; that shows against an anchor: the hash of one entry, signed and kept elsewhere at that time.
 
-Ends with 0: the record holds, 1: it does not hold, 2: it could not be checked.
+Ends with 0: the record holds, 1: it does not hold, 2: it could not be checked, or none of the anchors lies in it.
 """
 
 from __future__ import annotations
@@ -937,6 +937,7 @@ class Report:
     anchors_given: int = 0
     anchors_held: int = 0
     last_anchor: Anchor | None = None  # of those that hold
+    is_file: bool = False  # an export, not the database
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -944,8 +945,16 @@ class Report:
         return not self.findings
 
     @property
+    def is_vouched_for(self) -> bool:
+        """Say whether one of the anchors that were given lies among the entries."""
+        return bool(self.anchors_held) or not self.anchors_given
+
+    @property
     def exit_code(self) -> int:
-        return HOLDS if self.holds else DOES_NOT_HOLD
+        if not self.holds:
+            return DOES_NOT_HOLD
+        # Whoever gives anchors asks whether they hold: that none says anything is no answer.
+        return HOLDS if self.is_vouched_for else NOT_CHECKED
 
     @property
     def headline(self) -> str:
@@ -958,13 +967,23 @@ class Report:
         if self.left_out and not self.gaps:
             left_out = _counted(self.left_out, "of them is", "of them are")
             whole = f"in order, unchanged. {left_out} left out of this file and stand there by their hashes only"
+        if self.is_file and not self.is_vouched_for:
+            return (
+                f"NOT VOUCHED FOR: {_range(self.first, self.last)}, {whole}, and none of the anchors lies among them."
+            )
         return f"HOLDS: {_range(self.first, self.last)}, {whole}."
+
+    @property
+    def verdict(self) -> str:
+        if not self.holds:
+            return "does_not_hold"
+        return "not_vouched_for" if self.is_file and not self.is_vouched_for else "holds"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can keep it."""
         last = self.last_anchor
         return {
-            "verdict": "holds" if self.holds else "does_not_hold",
+            "verdict": self.verdict,
             "headline": self.headline,
             "findings": [
                 {
@@ -1042,6 +1061,7 @@ def report(
     findings = walk.findings()
     first, last = walk.first, walk.last or 0
     beyond = walk.ends_before
+    is_file = must_reach_anchors is None
     if must_reach_anchors is None:
         must_reach_anchors = first == 1 and not walk.is_excerpt and up_to is None
     if starts_at is not None and first is not None and first > starts_at:
@@ -1062,6 +1082,7 @@ def report(
         anchors_given=anchors_given,
         anchors_held=walk.held_count,
         last_anchor=walk.anchor_of(walk.held[-1]) if walk.held else None,
+        is_file=is_file,
     )
     told.notes = list(_notes(told, None if must_reach_anchors else beyond))
     return told

@@ -13,7 +13,7 @@ from killswitch.audit.queries import find
 from killswitch.audit.rows import sealed
 from killswitch.audit.search import Search
 
-from .evidence import NOON, Signer, write
+from .evidence import NOON, Signer, check, write
 
 pytestmark = pytest.mark.django_db
 
@@ -104,3 +104,18 @@ def test_of_a_huge_entry_only_near_numbers_are_tried(tmp_path: Path) -> None:
     near, far = (sealed_as.replace(b":20,", number) for number in (b":23,", b":70,"))
     assert verify_export._sealed_as(near, own, previous) == 20
     assert verify_export._sealed_as(far, own, previous) is None, "one that is huge may take minutes"
+
+
+@pytest.mark.parametrize("signed", [[20], [2, 20]], ids=["beyond", "before-and-beyond"])
+def test_anchors_that_say_nothing_of_a_part_are_no_comfort(signed: list[int], tmp_path: Path) -> None:
+    signer = Signer()
+    write(20)
+    anchors = signer.sign_table(*signed)
+    lines = [row.line for row in sealed(Entry.objects.all())]
+    cut = check(tmp_path, lines[4:15], anchors=anchors, signers=[signer])
+    assert (cut.code, cut.told and cut.told["verdict"]) == (2, "not_vouched_for")
+    assert cut.text.startswith(
+        "NOT VOUCHED FOR: entries 5 to 15, complete, in order, unchanged, and none of the anchors"
+    )
+    whole = check(tmp_path, lines[4:], anchors=anchors, signers=[signer])
+    assert (whole.code, whole.told and whole.told["verdict"]) == (0, "holds")

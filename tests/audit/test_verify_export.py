@@ -126,7 +126,8 @@ class TestParts:
     def test_the_end_of_the_whole_trail_must_be_there(self, trail: list[bytes], signer: Signer, tmp_path: Path) -> None:
         given: dict[str, Any] = {"anchors": [signer.line(25, hash_of(trail[24]))], "signers": [signer]}
         assert check(tmp_path, trail[:20], **given).ways == [("cut off", 21, 25)]
-        assert check(tmp_path, trail[:20], "--up-to", "20", **given).code == 0
+        ends_there = check(tmp_path, trail[:20], "--up-to", "20", **given)
+        assert (ends_there.code, ends_there.told and ends_there.told["verdict"]) == (2, "not_vouched_for")
         assert check(tmp_path, trail[:19], "--up-to", "20", **given).ways == [("cut off", 20, 20)]
 
     def test_its_beginning_too_where_it_is_asked_for(self, trail: list[bytes], tmp_path: Path) -> None:
