@@ -130,6 +130,8 @@ class KillView(Incident):
         return list(self._alarms())
 
     def _alarms(self) -> Iterator[Loud]:
+        if self.contradictions:
+            yield Loud(Alarm.CONTRADICTED, f"{'; '.join(self.contradictions)}.")
         if self.waits_for_a_worker:
             yield Loud(Alarm.WAITING)
         if count := abandoned(self.kill.id):

@@ -118,6 +118,10 @@ OUTCOMES: Mapping[Outcome, Meaning] = {
 class Alarm(Enum):
     """What a kill's page says loudly. Details of the moment stand between the two sentences."""
 
+    CONTRADICTED = Meaning(
+        "This page does not fit the audit trail: what it shows was changed after it was recorded.",
+        "Go by its entries in the audit trail, and tell compliance.",
+    )
     WAITING = Meaning(
         "Committed; waiting for a worker.",
         "The watchdog takes it up if none does. If this stays, neither runs: cancel at the broker directly.",

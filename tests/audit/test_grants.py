@@ -22,7 +22,7 @@ from killswitch.kills.models import DrillPlan, Kill, State
 from killswitch.notary.models import Notary
 from tests.conftest import ROOT, wait_for
 from tests.faults.person import HIDDEN, kill_of
-from tests.faults.postgresql import PostgreSQL, as_the_database, find_binaries
+from tests.faults.postgresql import PostgreSQL, as_the_database, own_server
 from tests.faults.stack import Process, Stack
 
 FIRST = 19816
@@ -73,19 +73,12 @@ class Database:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
-    binaries = find_binaries()
-    if binaries is None:
-        if os.environ.get("CI"):
-            pytest.fail("no PostgreSQL: CI must install it")
-        pytest.skip("no PostgreSQL server here")
-    server = PostgreSQL(binaries)
-    server.start()
-    made = Database(server)
-    for arguments in (["migrate", "--verbosity", "0"], ["audit_grants", "killswitch_app", "--apply"]):
-        done = made.manage(made.owner, *arguments)
-        assert done.returncode == 0, done.stderr
-    yield made
-    server.remove()
+    with own_server() as server:
+        made = Database(server)
+        for arguments in (["migrate", "--verbosity", "0"], ["audit_grants", "killswitch_app", "--apply"]):
+            done = made.manage(made.owner, *arguments)
+            assert done.returncode == 0, done.stderr
+        yield made
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dj_database_url
+import pytest
 from django.db import connections
 from django.db.utils import ConnectionHandler
 
@@ -55,6 +56,22 @@ class PostgreSQL:
         command = [str(self._binaries / program), f"--pgdata={self.folder}/data", *arguments]
         with (self.folder / "programs.log").open("ab") as log:
             subprocess.run(command, check=True, cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, **self._user)
+
+
+@contextmanager
+def own_server() -> Iterator[PostgreSQL]:
+    """Start a server; skip the test where there is none to start, but never in CI."""
+    binaries = find_binaries()
+    if binaries is None:
+        if os.environ.get("CI"):
+            pytest.fail("no PostgreSQL: CI must install it")
+        pytest.skip("no PostgreSQL server here")
+    made = PostgreSQL(binaries)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.remove()
 
 
 @contextmanager

@@ -121,8 +121,8 @@ class TestWhatBecameOfAnOrder:
         no_account = world.ended(world.press(account=4))
         assert (no_account.state, outcomes(no_account)) == (State.UNKNOWN, {})
         assert "Account 4 not found" in the_sweep(world).error
-        said = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED).order_by("id").values_list("data__error", flat=True)
-        assert list(said) == ["no_such_order", "nothing_matches", "no_such_account"]
+        said = Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED).order_by("id").values_list("data", flat=True)
+        assert [data["error"] for data in said] == ["no_such_order", "nothing_matches", "no_such_account"]
 
 
 class TestWhatArrives:

@@ -1,6 +1,5 @@
 """The database goes away in the middle of a kill. On a real PostgreSQL, which the test starts and stops."""
 
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,21 +13,14 @@ from killswitch.kills.models import State
 from tests.conftest import ROOT, wait_for
 
 from .conftest import LogIn, World, outcomes
-from .postgresql import PostgreSQL, as_the_database, find_binaries
+from .postgresql import PostgreSQL, as_the_database, own_server
 from .stack import Stack
 
 
 @pytest.fixture
 def server() -> Iterator[PostgreSQL]:
-    binaries = find_binaries()
-    if binaries is None:
-        if os.environ.get("CI"):
-            pytest.fail("no PostgreSQL: CI must install it")
-        pytest.skip("no PostgreSQL server here")
-    made = PostgreSQL(binaries)
-    made.start()
-    yield made
-    made.remove()
+    with own_server() as made:
+        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import csv
 import html
 import io
 import json
-import os
 import subprocess
 import sys
 import uuid
@@ -27,7 +26,7 @@ from tests.conftest import ROOT, database_url, wait_for
 
 from .conftest import LogIn, World
 from .person import Person
-from .postgresql import PostgreSQL, as_the_database, find_binaries
+from .postgresql import PostgreSQL, as_the_database, own_server
 from .stack import Stack
 
 VERIFIER = ROOT / "killswitch" / "audit" / "verify_export.py"
@@ -41,15 +40,8 @@ def own_postgresql(request: pytest.FixtureRequest) -> Iterator[PostgreSQL | None
     if request.node.callspec.params["stack"] != "postgresql":
         yield None
         return
-    binaries = find_binaries()
-    if binaries is None:
-        if os.environ.get("CI"):
-            pytest.fail("no PostgreSQL: CI must install it")
-        pytest.skip("no PostgreSQL server here")
-    made = PostgreSQL(binaries)
-    made.start()
-    yield made
-    made.remove()
+    with own_server() as made:
+        yield made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

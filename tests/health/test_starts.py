@@ -19,7 +19,7 @@ from killswitch.health.record import keep_record, tell
 from killswitch.starting import Start
 from killswitch.version import FOLDER, VERSION, digest
 from tests.conftest import database_url, wait_for
-from tests.faults.postgresql import PostgreSQL, as_the_database, find_binaries
+from tests.faults.postgresql import as_the_database, own_server
 from tests.faults.stack import Stack
 
 SECRETS = {"SECRET_KEY": "s-e-c-r-e-t-one-of-django", "CLEAR_STREET_API_KEY": "s-e-c-r-e-t-two-of-the-broker"}
@@ -158,24 +158,21 @@ def test_each_standing_process_tells_of_its_start_once_and_of_no_secret(stack: S
 
 
 def test_a_database_that_is_down_at_start_stops_nobody_and_is_told_later(transactional_db: None) -> None:
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL server here")
-    server = PostgreSQL(binaries)
-    stack = Stack(server.url, CLEAR_STREET_BASE_URL="http://127.0.0.1:9", CLEAR_STREET_API_KEY="x", SECRET_KEY="y")
-    try:
-        watchdog = stack.watchdog()  # waits until it says that it watches
-        wait_for(lambda: "its start could not be recorded yet" in watchdog.said, "the watchdog to say so")
-        server.start()
-        migrate = stack.start("migrate", [sys.executable, "manage.py", "migrate", "--verbosity", "0"])
-        wait_for(lambda: migrate.exit_code == 0, "the tables", 60)
-        with as_the_database(server.url):
-            entry = wait_for(Entry.objects.filter(kind=Kind.PROCESS_STARTED).first, "the entry", 30)
-        assert entry.data["process"] == "watchdog"
-        assert str(watchdog.pid) in entry.source
-    finally:
-        stack.end()
-        server.remove()
+    with own_server() as server:
+        server.stop()
+        stack = Stack(server.url, CLEAR_STREET_BASE_URL="http://127.0.0.1:9", CLEAR_STREET_API_KEY="x", SECRET_KEY="y")
+        try:
+            watchdog = stack.watchdog()  # waits until it says that it watches
+            wait_for(lambda: "its start could not be recorded yet" in watchdog.said, "the watchdog to say so")
+            server.start()
+            migrate = stack.start("migrate", [sys.executable, "manage.py", "migrate", "--verbosity", "0"])
+            wait_for(lambda: migrate.exit_code == 0, "the tables", 60)
+            with as_the_database(server.url):
+                entry = wait_for(Entry.objects.filter(kind=Kind.PROCESS_STARTED).first, "the entry", 30)
+            assert entry.data["process"] == "watchdog"
+            assert str(watchdog.pid) in entry.source
+        finally:
+            stack.end()
 
 
 def test_the_record_takes_a_start_like_any_other_entry() -> None:

@@ -59,7 +59,7 @@ def test_pages_and_pack_say_so(killed: Kill, compliance: Client, take_pack: Take
     KilledOrder.objects.update(symbol="IBM")
     for page in (f"/kills/{killed.id}/", f"/kills/{killed.id}/summary/"):
         text = compliance.get(page).content.decode()
-        assert "This page does not fit the audit trail." in text
+        assert "This page does not fit the audit trail" in text
         assert "who engaged it: entry" in text
     told = take_pack(killed).text("README.txt")
     assert "DO NOT FIT THE AUDIT TRAIL" in told

@@ -135,7 +135,7 @@ class Judge:
             kill_id=request.kill_id,
             account_id=request.account_id,
             order_id=request.order_id,
-            data__call=CALLS[request.call],
+            data__contains=f'"call":"{CALLS[request.call]}"',
         )
         self._sent[_key(request)] += 1
         if announced.count() < self._sent[_key(request)]:

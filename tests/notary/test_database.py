@@ -12,24 +12,19 @@ from django.db import connection
 from killswitch.audit.anchors import last_anchor
 from killswitch.audit.models import Anchor, Entry, Kind
 from tests.conftest import ROOT, end, start, wait_for
-from tests.faults.postgresql import PostgreSQL, as_the_database, find_binaries
+from tests.faults.postgresql import PostgreSQL, as_the_database, own_server
 
 from .conftest import newest_log, write
 
 
 @pytest.fixture
 def server(transactional_db: None) -> Iterator[PostgreSQL]:
-    binaries = find_binaries()
-    if binaries is None:
-        assert not os.environ.get("CI"), "no PostgreSQL: CI must install it"
-        pytest.skip("no PostgreSQL server here")
-    made = PostgreSQL(binaries)
-    made.start()
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "killswitch.settings", "DATABASE_URL": made.url}
-    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
-    with as_the_database(made.url):
-        yield made
-    made.remove()
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    with own_server() as made:
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "killswitch.settings", "DATABASE_URL": made.url}
+        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+        with as_the_database(made.url):
+            yield made
 
 
 def is_anchored() -> bool:
