@@ -25,3 +25,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.MD5PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+if DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
+    # A test may stand in one transaction from its beginning to its end, and think meanwhile.
+    options = DATABASES["default"]["OPTIONS"]
+    options["options"] = options["options"].replace("session_timeout=2000", "session_timeout=60000")

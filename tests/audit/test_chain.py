@@ -178,7 +178,10 @@ class TestNothingStopsAnAppend:
         only_on_postgresql()
         with connection.cursor() as cursor:
             cursor.execute("SET idle_in_transaction_session_timeout = 500")
-        append(draft(number) for number in range(40_000))
+        try:
+            append(draft(number) for number in range(40_000))
+        finally:
+            connection.close()  # the next test gets a server that is as patient as before
         assert Entry.objects.count() == 40_000
 
     def test_not_another_level_of_isolation_that_the_server_prefers(self) -> None:

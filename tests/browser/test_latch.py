@@ -75,6 +75,8 @@ class TestALatchedKill:
         expect(first.locator(".loud.late")).to_contain_text(f"1 order on account {FIRST}", timeout=20_000)
         expect(first.locator("#banner")).to_contain_text("1 late arrival", timeout=20_000)
         expect(first.locator("tr", has_text=arrived)).to_contain_text("late")
+        # The page may still stand at the moment before the order came: it says so once the order is gone.
+        expect(first.locator("tr", has_text=arrived)).to_contain_text("canceled", timeout=20_000)
         expect(state(first)).to_have_text("LATCHED", timeout=20_000)
         assert simulator.control.book(FIRST, open=True) == []
         assert no_sideways_scroll(first)
