@@ -1,6 +1,7 @@
 """Read entries as they were sealed: straight from the table into the form that their hashes were taken over."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -161,10 +162,14 @@ def _content_of_sqlite(values: list[Any]) -> bytes:
         # Written in a way in which no search by time finds it.
         values[_AT] = f"not a time as it is kept: {text}"
     for index in _UUIDS:
-        text = values[index]
-        if text is not None:
-            values[index] = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        if values[index] is not None:
+            values[index] = _with_hyphens(values[index])
     return _content(values)
+
+
+@lru_cache(maxsize=1000)  # the entries of a kill stand together
+def _with_hyphens(text: str) -> str:
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _columns() -> list[str]:

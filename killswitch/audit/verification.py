@@ -1,10 +1,9 @@
 """Verify the chain in the database: asked for, carried out in the background or at once, resumed where it stood."""
 
-import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,10 +17,10 @@ from killswitch.database_clock import is_free, lease
 from killswitch.database_clock import now as database_now
 
 from . import verify_export
+from .ahead import entries
 from .anchors import anchor_line, anchors_of
 from .models import AnchorKey, Entry, Kind, Span, Verification
 from .operations import Actor, Draft, append
-from .rows import Piece, sealed_pieces
 from .verify_export import CannotCheck, Finding, PublicKey, Report, Walk
 
 LEASE = timedelta(seconds=30)
@@ -30,6 +29,8 @@ DAILY = timedelta(hours=24)
 TAKEN_UP_WITHIN = timedelta(seconds=30)
 # Stretches of the trail whose times are looked at in one question.
 SPANS_AT_ONCE = 50
+# Entries that take longer to read than it takes to start processes that read.
+WORTH_READERS = 50_000
 # How many findings go into the record; all that were kept stand in the row.
 FINDINGS_TOLD = 5
 
@@ -116,10 +117,11 @@ def carry_out_now(
     evidence: Evidence,
     is_ending: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _: None,
+    readers: int = 1,
 ) -> Verification:
-    """Verify in this process. When `is_ending` says so it is stopped, and can be resumed."""
+    """Verify now, and read with so many processes. When `is_ending` says so it is stopped, and can be resumed."""
     begun = _begin(actor, first, last, in_background=False)
-    return _at_once(begun, evidence, is_ending, progress)
+    return _at_once(begun, evidence, is_ending, progress, readers)
 
 
 def resume(
@@ -127,18 +129,21 @@ def resume(
     evidence: Evidence,
     is_ending: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _: None,
+    readers: int = 1,
 ) -> Verification | None:
     """Go on with the last one that was stopped, or broke off. Return None where there is none."""
     stopped = Verification.objects.filter(is_free(), in_background=False, state__in=(State.STOPPED, *UNDER_WAY))
     found = stopped.order_by("-id").first()
-    return None if found is None else _at_once(found, evidence, is_ending, progress)
+    return None if found is None else _at_once(found, evidence, is_ending, progress, readers)
 
 
-def _at_once(row: Verification, evidence: Evidence, is_ending: Callable[[], bool], progress: Progress) -> Verification:
+def _at_once(
+    row: Verification, evidence: Evidence, is_ending: Callable[[], bool], progress: Progress, readers: int
+) -> Verification:
     token = _take(Verification.objects.filter(is_free(), id=row.id))
     if token is None:
         raise LostLease
-    return _carry_out(row.id, token, lambda: evidence, is_ending, progress, State.STOPPED)
+    return _carry_out(row.id, token, lambda: evidence, is_ending, progress, State.STOPPED, readers)
 
 
 def _take(free: QuerySet[Verification]) -> uuid.UUID | None:
@@ -155,10 +160,11 @@ def _carry_out(
     is_ending: Callable[[], bool],
     progress: Progress,
     when_ending: str,
+    readers: int = 1,
 ) -> Verification:
     mine = Verification.objects.filter(id=verification_id, lease_token=token, state=State.RUNNING)
     try:
-        told = _Run(mine, evidence(), is_ending, progress).to_its_end()
+        told = _Run(mine, evidence(), is_ending, progress, readers).to_its_end()
     except (DatabaseError, LostLease):
         raise
     except CannotCheck as error:
@@ -180,12 +186,18 @@ class _Run:
     """One process's work on a verification."""
 
     def __init__(
-        self, mine: QuerySet[Verification], evidence: Evidence, is_ending: Callable[[], bool], progress: Progress
+        self,
+        mine: QuerySet[Verification],
+        evidence: Evidence,
+        is_ending: Callable[[], bool],
+        progress: Progress,
+        readers: int,
     ) -> None:
         self._mine = mine
         self._evidence = evidence
         self._is_ending = is_ending
         self._progress = progress
+        self._readers = readers
         # Anchors before the end of the chain: it only grows meanwhile.
         self._keys = _Keys.of(evidence)
         self._anchors, self._wrong = _anchors(evidence, self._keys.all)
@@ -202,10 +214,12 @@ class _Run:
 
     def to_its_end(self) -> Report | None:
         """Return what it came to, or None when it has to stop before. Raises CannotCheck, LostLease."""
-        walk, last = self._walk, self._row.last or 0
+        walk = self._walk
         saved = time.monotonic()
-        for piece in sealed_pieces(Entry.objects.all(), after=(walk.expected or 1) - 1, up_to=last):
-            walk.follow(_entries(piece))
+        after, up_to = (walk.expected or 1) - 1, self._row.last or 0
+        readers = self._readers if up_to - after >= WORTH_READERS else 1
+        for some in entries(after=after, up_to=up_to, readers=readers):
+            walk.follow(some)
             is_ending = self._is_ending()
             if is_ending or time.monotonic() - saved > SAVE_EVERY:
                 self._save()
@@ -318,18 +332,6 @@ def _anchors(evidence: Evidence, keys: Sequence[PublicKey]) -> tuple[list[verify
             stored.append(anchor)
     good, not_signed = verify_export.check_anchors([*stored, *evidence.anchors], keys)
     return good, [*wrong, *not_signed]
-
-
-def _entries(piece: Piece) -> Iterator[verify_export.Entry]:
-    sha256, has_form = hashlib.sha256, verify_export.has_form
-    for number, content, own_hash, previous_hash, data in piece:
-        if data == "{}" or (data is not None and has_form(data.encode())):
-            # Written by us from what the columns hold: there is no need to read it again.
-            content_hash = sha256(content).hexdigest().encode()
-            yield number, content_hash, own_hash.encode(), previous_hash.encode(), content
-        else:
-            own, previous = (str(text).encode() for text in (own_hash, previous_hash))
-            yield verify_export.entry_of(content, own, previous, number)
 
 
 def last_sequence() -> int:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
 from killswitch.audit import verification, verify_export
+from killswitch.audit.ahead import useful_readers
 from killswitch.audit.models import Verification
 from killswitch.audit.operations import Actor
 from killswitch.audit.verify_export import DOES_NOT_HOLD, HOLDS, NOT_CHECKED, CannotCheck
@@ -38,6 +39,13 @@ class Command(BaseCommand):
             "--public-key", metavar="FILE", action="append", default=[], help="key of the anchors, kept elsewhere (PEM)"
         )
         parser.add_argument("--resume", action="store_true", help="go on with the last one that was stopped")
+        parser.add_argument(
+            "--readers",
+            type=_number,
+            default=useful_readers(),
+            help="processes that read (default: %(default)s, as many as this machine has a use for)",
+            metavar="N",
+        )
         parser.add_argument("--json", action="store_true", help="answer in JSON, for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,7 +64,14 @@ class Command(BaseCommand):
         sys.exit(HOLDS if done.state == Verification.State.HOLDS else DOES_NOT_HOLD)
 
     def _verify(
-        self, *, first: int | None, last: int | None, resume: bool, anchors: str | None, **options: Any
+        self,
+        *,
+        first: int | None,
+        last: int | None,
+        resume: bool,
+        anchors: str | None,
+        readers: int,
+        **options: Any,
     ) -> Verification:
         """Raises CannotCheck."""
         evidence = verification.Evidence(
@@ -74,8 +89,9 @@ class Command(BaseCommand):
                     evidence=evidence,
                     is_ending=is_ending,
                     progress=bar.show,
+                    readers=readers,
                 )
-            done = verification.resume(evidence=evidence, is_ending=is_ending, progress=bar.show)
+            done = verification.resume(evidence=evidence, is_ending=is_ending, progress=bar.show, readers=readers)
         if done is None:
             raise CannotCheck("There is none that was stopped and could go on.")
         return done
