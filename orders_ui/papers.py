@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from killswitch.incident.summary import Summary
 
-STYLE = "paper.css"
+STYLE = "css/paper.css"
 
 
 def draw(summary: Summary) -> dict[str, str]:

@@ -84,7 +84,7 @@ class TestDesk:
         text = text_of(desk_client, "/", headers=HTMX)
         assert "<html" not in text
         assert 'href="/accounts/1001/"' in text
-        assert 'id="banner" hx-swap-oob="true"' in text
+        assert 'id="banner" hx-swap-oob="morph"' in text
 
     def test_says_that_it_asks_for_the_first_time(self, desk_client: Client) -> None:
         assert "for the first time" in text_of(desk_client, "/")
