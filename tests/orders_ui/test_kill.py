@@ -345,7 +345,7 @@ class TestBanner:
         add(held, "2", is_late=True)
         running = make_kill(scope="some orders")
         for page in ("/", "/kills/", "/accounts/1001/", f"/kills/{running.id}/", "/kills/new/?account=1001"):
-            banner = desk_client.get(page).content.decode().split('id="banner"')[1].split("</div>")[0]
+            banner = desk_client.get(page).content.decode().split('id="banner"')[1].split("</section>")[0]
             first, second = banner.split("</ul>")[:2]
             assert "<strong>NOT FLAT, LATCHED</strong> all &lt;b&gt; orders" in first
             assert "by desk, since <time" in first

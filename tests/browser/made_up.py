@@ -1,0 +1,126 @@
+"""A scene made of rows: kills that stand still in the state that is wanted."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+from django.contrib.auth.models import User
+from django.template.loader import render_to_string
+from django.utils import timezone
+from playwright.sync_api import Page
+
+from killswitch.book.operations import refresh, save
+from killswitch.broker import Listing
+from killswitch.kills.models import Kill, State
+from tests.incident.conftest import add, end, make_kill, record
+
+from .states import FIRST
+
+EMPTY = FIRST + 2
+
+
+class MadeUp:
+    """Holds to states.Scene. The database is the web process's own."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def book(self) -> None:
+        refresh(requests_per_second=50, now=timezone.now())
+
+    def empty_account(self) -> int:
+        self.book()
+        save(EMPTY, Listing(items=[], whole=True), timezone.now())
+        return EMPTY
+
+    def kill(self, how: str) -> str:
+        return str(KILLS[how]().id)
+
+    def plain(self, name: str) -> str:
+        address = f"/made-up/{name}/"
+        status = 403 if name == "csrf" else int(name)
+        body = render_to_string(f"{name}.html")
+        self._page.route(f"**{address}", lambda route: route.fulfill(status=status, body=body, content_type=HTML))
+        return address
+
+    def user(self) -> int:
+        return User.objects.get(username="desk2").pk
+
+
+HTML = "text/html; charset=utf-8"
+
+
+def running() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), scope="all orders on 2 accounts")
+    for number, outcome in enumerate(("pending", "stuck", "canceled", "filled")):
+        _order(kill, number, outcome=outcome)
+    _order(kill, 4, outcome="canceled", is_late=True)
+    kill.sweeps.update(first_attempt_at=kill.engaged_at, error="HTTP 500 from the broker", passes=3)
+    return kill
+
+
+def flat() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), reason="")
+    _order(kill, 0, outcome="canceled")
+    return _ended(kill, State.FLAT)
+
+
+def not_flat() -> Kill:
+    kill = make_kill(engaged_by_id=_desk())
+    _order(kill, 0, outcome="stuck", order_type="STOP", stop_price=Decimal("187.5"))
+    _order(kill, 1, outcome="still_open")
+    _order(kill, 2, outcome="partly_filled", lost_quantity=Decimal(40), lost_notional=Decimal(7500))
+    return _ended(kill, State.NOT_FLAT)
+
+
+def unknown() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), roster_error="HTTP 503 from the broker", all_accounts=True)
+    _order(kill, 0, outcome="unknown")
+    return _ended(kill, State.UNKNOWN)
+
+
+def latched() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), latched=True, state=State.LATCHED)
+    _order(kill, 0, outcome="canceled", is_late=True)
+    kill.sweeps.update(state=State.LATCHED, first_attempt_at=kill.engaged_at)
+    return kill
+
+
+def dry_run() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), dry_run=True)
+    _order(kill, 0, outcome="would_cancel")
+    return _ended(kill, State.NOT_FLAT)
+
+
+KILLS: dict[str, Callable[[], Kill]] = {
+    "running": running,
+    "flat": flat,
+    "not flat": not_flat,
+    "unknown": unknown,
+    "latched": latched,
+    "dry run": dry_run,
+}
+
+
+def _desk() -> int:
+    return User.objects.get(username="desk").pk
+
+
+def _order(kill: Kill, number: int, **fields: object) -> None:
+    values = {
+        "client_order_id": f"algo-momentum-{FIRST}-{number:06d}",
+        "request_id": f"req-{number}",
+        "price": Decimal("187.25"),
+        "attempts": 1,
+        "pending_since": timezone.now() - timedelta(seconds=8),
+    }
+    if fields["outcome"] in ("canceled", "filled", "partly_filled"):
+        values["ended_at"] = timezone.now()
+    add(kill, f"019a3a75-f3c1-77ec-9e2f-eb89414c34{number:02d}", FIRST + number % 2, **{**values, **fields})
+
+
+def _ended(kill: Kill, state: State) -> Kill:
+    kill.sweeps.update(state=state, ended_at=timezone.now(), first_attempt_at=kill.engaged_at)
+    record(kill)
+    end(kill, state)
+    return kill

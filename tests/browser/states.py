@@ -1,0 +1,154 @@
+"""Every page in every state that it has: one list for what is held against WCAG and what pictures are taken of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from playwright.sync_api import Page
+
+FIRST = 19816
+
+
+class Scene(Protocol):
+    """Makes what a state shows, and says where it stands."""
+
+    def book(self) -> None:
+        """Let the open book be as the broker has it."""
+
+    def empty_account(self) -> int:
+        """Return an account that was listed and has no open order."""
+
+    def kill(self, how: str) -> str:
+        """Return the id of a kill that is "running", "flat", "not flat", "latched", "dry run" …"""
+
+    def plain(self, name: str) -> str:
+        """Return the address of a page for the moment when nothing else works."""
+
+    def user(self) -> int:
+        """Return the number of a user who can be changed."""
+
+
+def _nothing(page: Page) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class State:
+    name: str
+    who: str  # whose log-in; "" is nobody's
+    find: Callable[[Scene], str]
+    then: Callable[[Page], None] = _nothing
+    status: int = 200
+
+
+def at(address: str, *, book: bool = True) -> Callable[[Scene], str]:
+    def find(scene: Scene) -> str:
+        if book:
+            scene.book()
+        return address
+
+    return find
+
+
+def kill(how: str, page: str = "") -> Callable[[Scene], str]:
+    return lambda scene: f"/kills/{scene.kill(how)}/{page}"
+
+
+def beside(how: str, address: str) -> Callable[[Scene], str]:
+    """Show a page while there is such a kill."""
+
+    def find(scene: Scene) -> str:
+        scene.book()
+        scene.kill(how)
+        return address
+
+    return find
+
+
+def submit(form: str, **fields: str) -> Callable[[Page], None]:
+    """Send a form as it is, apart from `fields`, whatever the browser thinks of it."""
+
+    def send(page: Page) -> None:
+        for name, value in fields.items():
+            page.locator(f"{form} [name={name}]").fill(value)
+        with page.expect_navigation():
+            page.locator(form).evaluate("form => form.submit()")
+
+    return send
+
+
+def open_all(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+
+
+def select_two(page: Page) -> None:
+    boxes = page.locator("input[name=order_id]")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+
+
+def first_entry(page: Page) -> None:
+    page.locator("table.trail tbody th a").first.click()
+    page.wait_for_load_state()
+
+
+STATES = [
+    State("log-in", "", at("/login/", book=False)),
+    State("log-in-refused", "", at("/login/", book=False), submit("main form", username="desk", password="wrong")),
+    State("log-in-after-a-press", "", at("/login/?next=/&not_sent=1", book=False)),
+    State("desk", "desk", at("/")),
+    State("desk-without-accounts", "desk", at("/", book=False)),
+    State("desk-while-one-runs", "desk", beside("running", "/")),
+    State("desk-while-one-is-latched", "desk2", beside("latched", "/")),
+    State("desk-for-compliance", "compliance", at("/")),
+    State("desk-without-a-role", "nobody", at("/"), status=403),
+    State("account", "desk", at(f"/accounts/{FIRST}/")),
+    State("account-filtered", "desk", at(f"/accounts/{FIRST}/?side=SELL&status=NEW"), open_all),
+    State("account-selected", "desk", at(f"/accounts/{FIRST}/"), select_two),
+    State("account-without-orders", "desk", lambda scene: f"/accounts/{scene.empty_account()}/"),
+    State("account-never-listed", "desk", at("/accounts/99999/")),
+    State("account-filter-error", "desk", at(f"/accounts/{FIRST}/?side=UP&colour=red"), status=400),
+    State("confirm", "desk", at("/kills/new/?all_accounts=on")),
+    State("confirm-part", "desk", at(f"/kills/new/?account={FIRST}&side=SELL&order_type=LIMIT&instruments=TSLA")),
+    State("confirm-dry-run", "desk", at(f"/kills/new/?account={FIRST}&dry_run=on")),
+    State("confirm-error", "desk", at(f"/kills/new/?account={FIRST}&account=x&side=UP"), status=400),
+    State("confirm-unknown-field", "desk", at(f"/kills/new/?account={FIRST}&colour=red"), status=400),
+    State(
+        "confirm-not-sent",
+        "desk",
+        at(f"/kills/new/?account={FIRST}&latched=on&dry_run=on"),
+        submit("form.confirm"),
+        status=400,
+    ),
+    State("confirm-refused", "compliance", at("/kills/new/?all_accounts=on"), status=403),
+    State("kill-running", "desk", kill("running"), open_all),
+    State("kill-flat", "desk", kill("flat")),
+    State("kill-not-flat", "desk", kill("not flat")),
+    State("kill-unknown", "desk", kill("unknown")),
+    State("kill-latched", "desk2", kill("latched")),
+    State("kill-latched-by-oneself", "desk", kill("latched")),
+    State("kill-not-released", "desk2", kill("latched", "release/"), submit("#release form", reason="")),
+    State("kill-dry-run", "desk", kill("dry run")),
+    State("kill-for-compliance", "compliance", kill("not flat")),
+    State("call-sheet", "desk", kill("not flat", "call-sheet/")),
+    State("summary", "compliance", kill("not flat", "summary/")),
+    State("kills-none", "desk", at("/kills/")),
+    State("kills", "desk", beside("not flat", "/kills/")),
+    State("drills", "desk", beside("dry run", "/drills/")),
+    State("drills-error", "desk", at("/drills/"), submit("main .plan form", every_days="often")),
+    State("audit", "compliance", beside("flat", "/audit/")),
+    State("audit-found-nothing", "compliance", at("/audit/?q=nothing-like-it")),
+    State("audit-error", "compliance", at("/audit/?since=yesterday&colour=red"), open_all, status=400),
+    State("audit-entry", "compliance", beside("not flat", "/audit/"), first_entry),
+    State("audit-verification", "compliance", at("/audit/verification/")),
+    State("users", "admin", at("/users/")),
+    State("user", "admin", lambda scene: f"/users/{scene.user()}/"),
+    State("user-error", "admin", lambda scene: f"/users/{scene.user()}/", submit("main form", password="x")),
+    State("new-user", "admin", at("/users/new/")),
+    State("new-user-error", "admin", at("/users/new/"), submit("main form")),
+    State("error-400", "desk", lambda scene: scene.plain("400"), status=400),
+    State("error-403", "desk", at("/users/"), status=403),
+    State("error-404", "desk", at("/nowhere/"), status=404),
+    State("error-500", "desk", lambda scene: scene.plain("500"), status=500),
+    State("error-csrf", "desk", lambda scene: scene.plain("csrf"), status=403),
+]
