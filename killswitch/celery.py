@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
 app = Celery("killswitch")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = (Queue("kills"), Queue("book"))
-app.autodiscover_tasks(["killswitch.kills", "killswitch.book"])
+app.autodiscover_tasks(["killswitch.kills", "killswitch.book", "killswitch.health"])
 
 
 @worker_init.connect

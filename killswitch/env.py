@@ -76,6 +76,14 @@ def file(name: str) -> str:
     return value
 
 
+def folders(name: str) -> list[str]:
+    """Read paths of folders, comma-separated."""
+    values = names(name, "")
+    if not all(Path(value).is_absolute() for value in values):
+        stop(name, "must be absolute paths, comma-separated: processes start in different folders")
+    return values
+
+
 def header(name: str, value: str | None = None) -> str:
     """Read a value that goes into an HTTP header: printable ASCII without blanks."""
     value = text(name) if value is None else value

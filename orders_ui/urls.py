@@ -3,7 +3,20 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
 from .converters import NumberConverter
-from .views import account, audit, desk, drills, errors, exports, incident, kills, trail_files, users, verification
+from .views import (
+    account,
+    audit,
+    desk,
+    drills,
+    errors,
+    exports,
+    incident,
+    kills,
+    light,
+    trail_files,
+    users,
+    verification,
+)
 
 register_converter(NumberConverter, "number")
 
@@ -32,5 +45,7 @@ urlpatterns = [
     path("users/<number:user_id>/", users.user, name="user"),
     path("login/", users.LogIn.as_view(), name="login"),
     path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
+    path("light/", light.light, name="light"),
     path("healthz", errors.healthz, name="healthz"),
+    path("readyz", light.readyz, name="readyz"),
 ]

@@ -165,7 +165,16 @@ def test_only_the_desk_may_kill(demo: Demo) -> None:
 
 def test_all_ends_on_sigterm_and_starts_again_on_the_same_data(tmp_path: Path) -> None:
     first = Demo(tmp_path)
-    assert set(first.told["processes"]) == {"redis", "simulator", "worker", "beat", "watchdog", "notary", "web"}
+    assert set(first.told["processes"]) == {
+        "redis",
+        "simulator",
+        "worker",
+        "beat",
+        "watchdog",
+        "notary",
+        "lookout",
+        "web",
+    }
     kill = Person(first, "desk2").kill(account=19816)
     assert first.stop() == 0
     assert not (tmp_path / "demo.json").exists()

@@ -30,7 +30,7 @@ MAY_KNOW = {
     "notary": {"audit"},
     "incident": {"kills", "audit", "broker"},
     "book": {"broker"},
-    "health": {"kills", "book", "audit", "broker", "access"},
+    "health": {"kills", "book", "audit", "broker", "notary", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
     "orders_ui": {"incident", "kills", "book", "audit", "notary", "health", "access"},

@@ -46,6 +46,7 @@ class Kind(models.TextChoices):
     DRILL_SCHEDULED = "drill.scheduled", "Drills scheduled"
     PROCESS_STARTED = "process.started", "Process started"
     CLOCK_OFFSET = "clock.offset", "Clock compared with the broker’s"
+    LIGHT_CHANGED = "light.changed", "Armed light changed"
     ANCHOR_UNDELIVERED = "anchor.undelivered", "Anchors do not arrive"
     ANCHOR_DELIVERED = "anchor.delivered", "Anchors arrive again"
 

@@ -2,15 +2,26 @@
 
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
-from django.db.models import QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from killswitch.broker import Order
 
 from .models import Account, AccountList, Snapshot
 
-__all__ = ["OpenBook", "Order", "account_list", "accounts", "known_account_ids", "open_book"]
+__all__ = [
+    "Freshness",
+    "OpenBook",
+    "Order",
+    "account_list",
+    "accounts",
+    "accounts_with_orders_that_are_missing",
+    "freshness",
+    "known_account_ids",
+    "open_book",
+]
 
 _unpack = msgspec.json.Decoder(list[Order])
 
@@ -42,3 +53,36 @@ def open_book(account_id: int) -> OpenBook:
     account = Account.objects.filter(account_id=account_id).first()
     snapshot = Snapshot.objects.filter(account_id=account_id).first()
     return OpenBook(account, _unpack.decode(zlib.decompress(snapshot.orders)) if snapshot else [])
+
+
+def accounts_with_orders_that_are_missing(named: set[int]) -> list[int]:
+    """Return the accounts that had open orders when last listed and are not among those that the broker names."""
+    had = Account.objects.filter(open_orders__gt=0).values_list("account_id", flat=True)
+    return sorted(set(had) - named)
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How many of the accounts' lists are not what they should be, and when the accounts themselves were listed."""
+
+    accounts: int
+    never: int
+    old: int
+    not_whole: int
+    failed: int
+    oldest_at: datetime | None
+    accounts_at: datetime | None
+    accounts_error: str
+
+
+def freshness(*, old_before: datetime) -> Freshness:
+    counted = Account.objects.filter(is_listed=True).aggregate(
+        accounts=Count("pk"),
+        never=Count("pk", filter=Q(listed_at=None)),
+        old=Count("pk", filter=Q(listed_at__lt=old_before)),
+        not_whole=Count("pk", filter=Q(listed_at__isnull=False, is_whole=False)),
+        failed=Count("pk", filter=Q(error__gt="")),
+        oldest_at=Min("listed_at"),
+    )
+    named = account_list()
+    return Freshness(**counted, accounts_at=named.listed_at, accounts_error=named.error)

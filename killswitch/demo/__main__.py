@@ -148,6 +148,7 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         "beat": [*python, "celery", "-A", "killswitch", "beat", "-l", "WARNING"],
         "watchdog": [sys.executable, "manage.py", "watchdog"],
         "notary": [sys.executable, "manage.py", "notary"],
+        "lookout": [sys.executable, "manage.py", "lookout"],
         "web": [*python, "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"],
     }
     for name, command in commands.items():
@@ -157,6 +158,7 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         "worker": lambda: says(processes.log_of("worker"), "ready."),
         "watchdog": lambda: says(processes.log_of("watchdog"), "watching"),
         "notary": lambda: says(processes.log_of("notary"), "watching"),
+        "lookout": lambda: says(processes.log_of("lookout"), "watching"),
     }
     for name, ready in waits.items():
         processes.wait_until(name, lambda ready=ready: stopping.is_set() or ready(), 60)  # type: ignore[misc]

@@ -6,4 +6,4 @@ class HealthConfig(AppConfig):
     label = "health"
 
     def ready(self) -> None:
-        from . import record  # noqa: F401  (listens to starts)
+        from . import heartbeats, record  # noqa: F401  (listen to starts)

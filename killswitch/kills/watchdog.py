@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from django.db import connections
 
+from killswitch import pulse
+
 from .carry_out import begin, hand_over
 from .claims import overdue
 
@@ -28,6 +30,7 @@ class Watchdog:
             time.sleep(LOOK_EVERY)
             try:
                 self._look()
+                pulse.beat()
             except Exception:
                 # Whatever it was, the next look must come.
                 connections.close_all()

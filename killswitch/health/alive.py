@@ -1,0 +1,109 @@
+"""Workers, watchdogs and the open book, by what they have written."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from killswitch.book.queries import Freshness, freshness
+from killswitch.kills.watchdog import GRACE
+
+from .found import Found
+from .heartbeats import FORGOTTEN_AFTER
+from .models import Heartbeat, Watch
+from .verdict import Fault, Part
+
+NAMED_AT_MOST = 5
+WATCHDOG_LATE = timedelta(seconds=7)  # it beats every two seconds
+# A list is old when it was not asked for again three times in a row.
+BOOK_ROUNDS = 3
+BOOK_OLD = timedelta(seconds=60)
+
+
+def worker_late() -> timedelta:
+    """Return how old the last round trip of a canary may be: three looks, for one may be lost."""
+    return timedelta(seconds=max(8.0, 3 * settings.LIGHT_EVERY_SECONDS + 1))
+
+
+def check_workers(sending_for: Callable[[], float]) -> list[Found]:
+    """Return how the workers stand; nothing while the first canary may still be on its way."""
+    beats, now = _beats(Heartbeat.Who.WORKER)
+    alive = [beat for beat in beats if now - beat.seen_at < worker_late()]
+    if not alive:
+        if sending_for() < worker_late().total_seconds():
+            return []
+        return [Found(Part.WORKER, Fault.WORKER_GONE, _silent(beats, now, "no worker has answered"))]
+    cut_off = [beat for beat in alive if beat.trouble]
+    if cut_off:
+        says = "; ".join(f"{beat.where}: {beat.trouble}" for beat in cut_off[:NAMED_AT_MOST])
+        return [Found(Part.WORKER, Fault.WORKER_CUT_OFF, says)]
+    took = (alive[0].seen_at - (alive[0].sent_at or alive[0].seen_at)).total_seconds()
+    fault = Fault.WORKER_SLOW if took > GRACE.total_seconds() else None
+    return [Found(Part.WORKER, fault, f"{alive[0].where} took a task within {max(0.0, took) * 1000:,.0f} ms", took)]
+
+
+def check_watchdogs() -> list[Found]:
+    beats, now = _beats(Heartbeat.Who.WATCHDOG)
+    alive = [beat for beat in beats if now - beat.seen_at < WATCHDOG_LATE]
+    if not alive:
+        return [Found(Part.WATCHDOG, Fault.WATCHDOG_GONE, _silent(beats, now, "none was ever heard of"))]
+    cut_off = [beat for beat in alive if beat.trouble]
+    if cut_off:
+        says = "; ".join(f"{beat.where}: {beat.trouble}" for beat in cut_off[:NAMED_AT_MOST])
+        return [Found(Part.WATCHDOG, Fault.WATCHDOG_CUT_OFF, says)]
+    silent = [beat for beat in beats if beat not in alive]
+    says = "looks: " + ", ".join(beat.where for beat in alive[:NAMED_AT_MOST])
+    return [Found(Part.WATCHDOG, None, f"{says}; {_silent(silent, now, '')}" if silent else says)]
+
+
+def _beats(who: str) -> tuple[Sequence[Heartbeat], datetime]:
+    """Return the latest signs of life, newest first, and what time it is by the same clock."""
+    now = database_time()
+    recent = Heartbeat.objects.filter(who=who, seen_at__gt=now - FORGOTTEN_AFTER)
+    return list(recent.order_by("-seen_at")), now
+
+
+def database_time() -> datetime:
+    Watch.objects.get_or_create(id=1)
+    return Watch.objects.with_time().get(id=1).now
+
+
+def _silent(beats: Sequence[Heartbeat], now: datetime, never: str) -> str:
+    if not beats:
+        return never
+    return ", ".join(
+        f"{beat.where} was last heard of {(now - beat.seen_at).total_seconds():,.0f} s ago"
+        for beat in beats[:NAMED_AT_MOST]
+    )
+
+
+def check_book() -> list[Found]:
+    """Return how fresh the open book is. The book's own times are of the machine that lists it."""
+    now = timezone.now()
+    book = freshness(old_before=now - BOOK_OLD)
+    if book.accounts:
+        a_round = timedelta(seconds=book.accounts / settings.BOOK_REQUESTS_PER_SECOND)
+        book = freshness(old_before=now - max(BOOK_OLD, BOOK_ROUNDS * a_round))
+    wrong = _wrong_with_the_book(book, now)
+    if wrong:
+        return [Found(Part.BOOK, Fault.BOOK_OLD, f"of {book.accounts:,} accounts: {', '.join(wrong)}")]
+    oldest = (now - book.oldest_at).total_seconds() if book.oldest_at else 0.0
+    return [Found(Part.BOOK, None, f"{book.accounts:,} lists, the oldest {max(0.0, oldest):,.0f} s old")]
+
+
+def _wrong_with_the_book(book: Freshness, now: datetime) -> list[str]:
+    counted = {
+        "never listed": book.never,
+        "old": book.old,
+        "not whole": book.not_whole,
+        "failed at the last try": book.failed,
+    }
+    wrong = [f"{count:,} {words}" for words, count in counted.items() if count]
+    if book.accounts_error:
+        wrong.insert(0, f"the list of accounts: {book.accounts_error}")
+    if book.accounts_at is None:
+        wrong.insert(0, "the accounts were never listed")
+    elif now - book.accounts_at > 2 * BOOK_OLD:
+        wrong.insert(0, "the accounts were not listed for a while")
+    return wrong
