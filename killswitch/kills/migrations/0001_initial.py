@@ -39,6 +39,8 @@ class Migration(migrations.Migration):
                 ('engaged_by_name', models.CharField(max_length=150)),
                 ('source', models.CharField(blank=True, max_length=200)),
                 ('reason', models.TextField(blank=True)),
+                ('reason_given_at', models.DateTimeField(null=True, verbose_name='when the reason was given, if after the press')),
+                ('reason_given_by_name', models.CharField(blank=True, max_length=150)),
                 ('all_accounts', models.BooleanField(default=False)),
                 ('filter_data', models.JSONField(default=dict)),
                 ('scope', models.TextField()),
