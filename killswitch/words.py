@@ -27,6 +27,21 @@ def dollars(value: Decimal | None) -> str:
     return NOTHING if value is None else f"${value:,.2f}"
 
 
+def dollars_in_short(value: Decimal | None) -> str:
+    """Write "$1,050", "$4.2 M": as exact as one glance takes in."""
+    if value is None:
+        return NOTHING
+    for size, unit in ((Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M")):
+        if abs(value) >= size * Decimal("0.99995"):
+            return f"${value / size:,.1f} {unit}"
+    return f"${value:,.0f}"
+
+
+def change(value: Decimal) -> str:
+    """Write by how much a sum of dollars has changed: "+$120,000"."""
+    return f"{'-' if value < 0 else '+'}{dollars_in_short(abs(value))}"
+
+
 def unpriced(count: int) -> str:
     return f"+ {count:,} without a price" if count else ""
 

@@ -18,6 +18,7 @@ from killswitch.kills.queries import abandoned, sweeps_as_they_stand, sweeps_of
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
+from .confirmation import REASONS
 from .filterbar import Field
 from .rows import ROWS
 from .templatetags.words import age, clock, utc
@@ -214,6 +215,34 @@ class Release:
     @property
     def takes_another(self) -> bool:
         return not settings.RELEASE_BY_SAME_PERSON
+
+    @property
+    def reason(self) -> Field:
+        return Field("reason", self.asked.get("reason", [])[:1], self.errors.get("reason", ""))
+
+    @property
+    def other_errors(self) -> list[Field]:
+        return [Field(name, [], words) for name, words in self.errors.items() if name not in ("reason", "")]
+
+    @property
+    def refusal(self) -> str:
+        """Why it was refused, where that has nothing to do with a field."""
+        return self.errors.get("", "")
+
+
+@dataclass
+class Why:
+    """The form that asks for the reason that a kill was pressed without."""
+
+    kill: Kill
+    may_kill: bool
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = REASONS
+
+    @property
+    def is_asked(self) -> bool:
+        return self.may_kill and not self.kill.reason and not self.kill.dry_run
 
     @property
     def reason(self) -> Field:

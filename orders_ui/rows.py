@@ -25,7 +25,7 @@ from killswitch.kills.filter import OrderFilter
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import sweeping_kill_by_account
 
-from .confirmation import OLD_AFTER, Tally
+from .reach import OLD_AFTER, Tally
 
 ROWS = 500
 

@@ -33,7 +33,7 @@ MAY_KNOW = {
     "health": {"kills", "book", "audit", "broker", "notary", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
-    "orders_ui": {"incident", "kills", "book", "audit", "notary", "health", "access"},
+    "orders_ui": {"incident", "kills", "book", "audit", "notary", "health", "access", "command_line.arguments"},
 }
 # Packages that are the business of one room alone.
 BELONGS_TO = {

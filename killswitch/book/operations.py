@@ -3,6 +3,7 @@
 import logging
 import uuid
 import zlib
+from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, wait
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 ACCOUNTS_EVERY = timedelta(seconds=30)
 WATCHED_FOR = timedelta(seconds=60)  # after the last look
 WATCHED_EVERY = timedelta(seconds=2)
+WATCHED_AT_ONCE = 20  # for whoever looks at several accounts: more would take the turns of the others
 FRESH_FOR = timedelta(seconds=1)  # two people who look at once cost one request
 LET_REST = timedelta(seconds=5)  # after a failure, so that pages do not wait for a broker that is down
 LOOK_SECONDS = 3.0
@@ -135,6 +137,13 @@ def look_at(account_id: int, *, now: datetime) -> None:
     if account is None and not listing.whole:
         return  # nothing is known of it, and nothing was learnt
     save(account_id, listing, now)
+
+
+def keep_watched(account_ids: Collection[int], *, now: datetime) -> None:
+    """Note that somebody looks at some accounts, so that their lists are kept fresh; the broker is not asked here."""
+    few = list(account_ids)[:WATCHED_AT_ONCE]
+    due = Q(looked_at=None) | Q(looked_at__lt=now - WATCHED_FOR / 2)
+    Account.objects.filter(due, account_id__in=few).update(looked_at=now)
 
 
 async def _list(account_id: int, pace: Pace | None = None) -> Listing[Order]:

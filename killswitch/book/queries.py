@@ -20,6 +20,7 @@ __all__ = [
     "accounts_with_orders_that_are_missing",
     "freshness",
     "known_account_ids",
+    "listed_orders",
     "open_book",
 ]
 
@@ -51,8 +52,13 @@ def account_list() -> AccountList:
 
 def open_book(account_id: int) -> OpenBook:
     account = Account.objects.filter(account_id=account_id).first()
+    return OpenBook(account, listed_orders(account_id))
+
+
+def listed_orders(account_id: int) -> list[Order]:
+    """Return the open orders of an account as last listed."""
     snapshot = Snapshot.objects.filter(account_id=account_id).first()
-    return OpenBook(account, _unpack.decode(zlib.decompress(snapshot.orders)) if snapshot else [])
+    return _unpack.decode(zlib.decompress(snapshot.orders)) if snapshot else []
 
 
 def accounts_with_orders_that_are_missing(named: set[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -92,3 +92,26 @@ def _in_options(words: str) -> str:
 def break_glass_line(arguments: Sequence[str]) -> str:
     """Return the command line that does the same with the broker alone."""
     return shlex.join([sys.executable, arguments[0], arguments[1], BREAK_GLASS, *arguments[2:]])
+
+
+def break_glass_line_of(decision: Decision) -> str:
+    """Return the command line that carries out a decision with the broker alone, as docs/break-glass.md has it."""
+    return shlex.join(["python", "manage.py", "kill", BREAK_GLASS, *_options_of(decision)])
+
+
+def _options_of(decision: Decision) -> Iterator[str]:
+    # Each value stands in one word with its option: what begins with a dash would be taken for an option.
+    if decision.all_accounts:
+        yield "--all-accounts"
+    else:
+        yield from ("--account", *map(str, decision.account_ids))
+    orders = decision.filter
+    single = {"side": orders.side, "order_type": orders.order_type, "instrument_type": orders.instrument_type}
+    many = {"instruments": orders.instruments, "status": orders.status, "time_in_force": orders.time_in_force}
+    texts = {**single, **{name: ",".join(values) for name, values in many.items()}}
+    texts["client_order_id_prefix"] = orders.client_order_id_prefix
+    yield from (f"{option(name)}={text}" for name, text in texts.items() if text)
+    yield from (f"{option('order_id')}={order_id}" for order_id in orders.order_ids)
+    if decision.reason:
+        yield f"--reason={decision.reason}"
+    yield from (option(name) for name in ("latched", "dry_run") if getattr(decision, name))

@@ -44,12 +44,24 @@ def _engaged(kill: Kill, entries: QuerySet[Entry]) -> Iterator[str]:
     yield from _differ("who engaged it", kill.engaged_by_name, entry.actor_name, entry)
     yield from _differ("from where", kill.source, entry.source, entry)
     yield from _differ("when it was engaged", kill.engaged_at, entry.at, entry)
-    yield from _differ("the reason", kill.reason, told.get("reason"), entry)
+    yield from _reason(kill, entry, entries)
     if kill.scope not in entry.sentence or canonical(kill.filter_data) != canonical(told.get("filter")):
         yield f"entry {entry.id} records another scope"
     for name, words in (("all_accounts", "all accounts"), ("latched", "latched"), ("dry_run", "a dry run")):
         if getattr(kill, name) != told.get(name):
             yield f"entry {entry.id} records {'' if told.get(name) else 'not '}{words}"
+
+
+def _reason(kill: Kill, engaged: Entry, entries: QuerySet[Entry]) -> Iterator[str]:
+    entry = entries.filter(kind=Kind.REASON_GIVEN).order_by("id").first()
+    if entry is None:
+        if kill.reason_given_at is not None:
+            yield "no entry records that its reason was given afterwards"
+        yield from _differ("the reason", kill.reason, engaged.data.get("reason"), engaged)
+        return
+    yield from _differ("the reason", kill.reason, entry.data.get("reason"), entry)
+    yield from _differ("who gave the reason", kill.reason_given_by_name, entry.actor_name, entry)
+    yield from _differ("when the reason was given", kill.reason_given_at, entry.at, entry)
 
 
 def _released(kill: Kill, entries: QuerySet[Entry]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from .figures import ROWS, Incident, Reached
 # Of each account its first announcement and its first answer stand in the timeline as well.
 MOMENTS = (
     *(Kind.KILL_ENGAGED, Kind.KILL_WIDENED, Kind.KILL_RELEASED, Kind.RELEASE_REFUSED, Kind.KILL_ENDED),
+    Kind.REASON_GIVEN,
     *(Kind.SWEEP_TAKEN_OVER, Kind.SWEEP_HANDED_OVER, Kind.SWEEP_HOLDS, Kind.SWEEP_ENDED),
     *(Kind.ORDER_ARRIVED, Kind.JOURNAL_IMPORTED),
 )
@@ -99,6 +100,8 @@ class Timeline:
         yield from self._summed(Kind.SWEEP_HANDED_OVER, "account handed over", "Accounts handed over")
         refused = entries_of(kill).filter(kind=Kind.RELEASE_REFUSED).order_by("id")[:NAMED]
         yield from (self._moment(entry) for entry in refused)
+        if kill.reason_given_at:
+            yield self._at(kill.reason_given_at, f"Reason given by {kill.reason_given_by_name or 'somebody'}")
         if kill.released_at:
             yield self._at(kill.released_at, f"Released by {kill.released_by_name or 'somebody'}")
         if kill.ended_at:

@@ -104,10 +104,19 @@ def read_decision(values: Values) -> Decision:
 
 def read_release(values: Values) -> str:
     """Read why a latched kill is released. Raises InvalidDecision."""
-    errors = {name: "is not a field of a release" for name in values if name != "reason"} | _repeated_fields(values)
+    return _read_reason(values, of="a release", missing="say why it is released: it stands in the audit trail")
+
+
+def read_afterthought(values: Values) -> str:
+    """Read why a kill was pressed, as said afterwards. Raises InvalidDecision."""
+    return _read_reason(values, of="a reason", missing="say why it was pressed: it stands in the audit trail")
+
+
+def _read_reason(values: Values, *, of: str, missing: str) -> str:
+    errors = {name: f"is not a field of {of}" for name in values if name != "reason"} | _repeated_fields(values)
     reason = _Reader(values, errors).reason()
     if not errors and not reason:
-        errors["reason"] = "say why it is released: it stands in the audit trail"
+        errors["reason"] = missing
     if errors:
         raise InvalidDecision(errors)
     return reason

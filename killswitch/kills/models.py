@@ -59,6 +59,8 @@ class Kill(models.Model):
     engaged_by_name = models.CharField(max_length=150)
     source = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)
+    reason_given_at = models.DateTimeField("when the reason was given, if after the press", null=True)
+    reason_given_by_name = models.CharField(max_length=150, blank=True)
     all_accounts = models.BooleanField(default=False)
     filter_data = models.JSONField(default=dict)
     scope = models.TextField()

@@ -30,6 +30,7 @@ SHORT = {
 
 for plain in (words.figure, words.price, words.dollars, words.unpriced, words.counted, words.duration, words.after):
     register.filter(plain)
+register.filter(words.dollars_in_short)
 register.filter(wire)
 
 

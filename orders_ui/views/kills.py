@@ -1,8 +1,9 @@
 import uuid
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -10,17 +11,27 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from killswitch.access.roles import RISK_DESK, actor_of, may_kill, may_see
+from killswitch.book.operations import keep_watched
 from killswitch.book.queries import known_account_ids
-from killswitch.kills.decision import MAX_REASON, Decision, InvalidDecision, read_decision, read_release
+from killswitch.kills.decision import (
+    MAX_REASON,
+    Decision,
+    InvalidDecision,
+    read_afterthought,
+    read_decision,
+    read_release,
+)
 from killswitch.kills.models import Kill
 from killswitch.kills.operations import KeyReused, engage, record_refusal
 from killswitch.kills.queries import as_json, as_they_stand, recent_kills
+from killswitch.kills.reasons import ReasonStands, give_reason
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
 from killswitch.kills.release import release as let_go
 
-from ..confirmation import Confirmation
+from ..confirmation import Confirmation, Preview
 from ..guard import needs, posted
-from ..killview import Help, KillView, Release
+from ..killview import Help, KillView, Release, Why
+from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
 
 KILLS_ON_A_PAGE = 50
@@ -93,6 +104,29 @@ def _read(asked: dict[str, list[str]]) -> Decision:
 
 
 @require_safe
+@needs(may_kill, "engage a kill", role=RISK_DESK)
+def reach(request: HttpRequest) -> HttpResponse:
+    """Show what a decision reaches now, and what has changed since its confirmation was opened."""
+    asked = dict(request.GET.lists())
+    scope = {name: values for name, values in asked.items() if name not in OPENING_FIELDS}
+    try:
+        preview = Preview(_read(scope), scope, Opening.read(asked))
+    except (InvalidDecision, InvalidOpening):
+        return HttpResponseBadRequest("What is asked for is not understood. Nothing has been sent.", "text/plain")
+    keep_watched(preview.decision.account_ids, now=timezone.now())
+    return show(request, "_reach.html", {"preview": preview})
+
+
+@require_safe
+@needs(may_see, "see kills")
+def by_key(request: HttpRequest, key: uuid.UUID) -> JsonResponse:
+    """Say whether a form was sent, by its key; with a token to send it again after another log-in."""
+    found = Kill.objects.filter(idempotency_key=key).values_list("id", flat=True).first()
+    told = {"kill": reverse("kill", args=[found]) if found else None, "csrf_token": get_token(request)}
+    return JsonResponse(told, headers={"Cache-Control": "no-store"})
+
+
+@require_safe
 @needs(may_see, "see a kill")
 def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     return _show_kill(request, get_object_or_404(Kill, pk=kill_id), part="_kill.html")
@@ -130,21 +164,48 @@ def _not_released(
     reason = "".join(asked.get("reason", ("",))[:1])
     record_refused_release(kill, why=why, reason=reason[:MAX_REASON], actor=actor_of(request), now=timezone.now())
     kill.refresh_from_db()
-    return _show_kill(request, kill, asked=asked, errors=errors, holds_still=True, status=status)
+    return _show_kill(request, kill, release=(asked, errors), holds_still=True, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(may_kill, "say why a kill was pressed", role=RISK_DESK)
+def reason(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    """Say afterwards why a kill was pressed; asked for with GET, show its page so that it holds still."""
+    found = get_object_or_404(Kill, pk=kill_id)
+    if request.method != "POST":
+        return _show_kill(request, found, holds_still=True)
+    asked = posted(request)
+    try:
+        give_reason(found, reason=read_afterthought(asked), actor=actor_of(request), now=timezone.now())
+    except InvalidDecision as error:
+        return _show_kill(request, found, why=(asked, error.errors), holds_still=True, status=400)
+    except ReasonStands as error:
+        return _show_kill(request, found, why=(asked, {"": str(error)}), holds_still=True, status=400)
+    return _go_to(request, reverse("kill", args=[found.id]))
+
+
+# What was typed into a form of the page, and what is wrong with it.
+Typed = tuple[dict[str, list[str]], dict[str, str]]
 
 
 def _show_kill(
     request: HttpRequest,
     kill: Kill,
     *,
-    asked: dict[str, list[str]] | None = None,
-    errors: dict[str, str] | None = None,
+    release: Typed = ({}, {}),
+    why: Typed = ({}, {}),
     holds_still: bool = False,
     part: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    release = Release(kill, actor_of(request), may_kill(request.user), asked or {}, errors or {})
-    context = {"kill": KillView(kill), "release": release, "help": Help, "holds_still": holds_still}
+    may = may_kill(request.user)
+    context = {
+        "kill": KillView(kill),
+        "release": Release(kill, actor_of(request), may, *release),
+        "why": Why(kill, may, *why),
+        "help": Help,
+        "holds_still": holds_still,
+    }
     return show(request, "kill.html", context, part=part, status=status)
 
 

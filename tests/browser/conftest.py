@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
@@ -97,3 +97,17 @@ def page(request: pytest.FixtureRequest, browser: Browser, web: str) -> Iterator
     context.set_default_timeout(8_000)
     yield context.new_page()
     context.close()
+
+
+def hold(page: Page, name: str) -> None:
+    """Press a kill button as a person does: hold it until it is full, let go. Without JavaScript it is a plain one."""
+    button = page.get_by_role("button", name=name)
+    expect(button).to_be_visible()
+    page.wait_for_load_state()
+    if button.get_attribute("data-hold-ready") is None:
+        button.click()
+        return
+    button.hover()
+    page.mouse.down()
+    expect(button).to_have_attribute("data-hold", "full")
+    page.mouse.up()

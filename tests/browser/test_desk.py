@@ -12,6 +12,8 @@ from killswitch.book.operations import refresh
 from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
 
+from .conftest import hold
+
 FIRST = 19816
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -49,7 +51,7 @@ class TestTheDesk:
         assert no_sideways_scroll(desk)
         desk.get_by_role("link", name="KILL ALL").click()
         desk.get_by_label("Reason").fill("runaway algorithm")
-        desk.get_by_role("button", name="KILL").click()
+        hold(desk, "KILL")
         see_flat(desk)
         assert no_sideways_scroll(desk)
         assert simulator.control.book(open=True) == []
@@ -65,7 +67,7 @@ class TestTheDesk:
         desk.get_by_role("button", name=containing("that match")).or_(
             desk.get_by_role("link", name=containing("that match"))
         ).click()
-        desk.get_by_role("button", name="KILL").click()
+        hold(desk, "KILL")
         see_flat(desk)
         assert {order["side"] for order in simulator.control.book(FIRST, open=True)} == {"BUY", "SELL_SHORT"}
 
@@ -79,14 +81,14 @@ class TestTheDesk:
         boxes.nth(1).check()
         with desk.expect_event("framenavigated"):
             desk.get_by_role("button", name=containing("Cancel selected")).click()
-        desk.get_by_role("button", name="KILL").click()
+        hold(desk, "KILL")
         see_flat(desk)
         gone = {o["id"] for o in simulator.control.book(FIRST) if o["status"] == "CANCELED" and o["id"] in chosen}
         assert gone == chosen
 
     def test_stops_asking_once_the_kill_has_ended(self, desk: Page) -> None:
         desk.goto(f"/kills/new/?account={FIRST}")
-        desk.get_by_role("button", name="KILL").click()
+        hold(desk, "KILL")
         see_flat(desk)
         assert desk.locator("#kill").get_attribute("hx-trigger") is None
 
@@ -105,7 +107,7 @@ class TestWithoutJavaScript:
         page.get_by_role("button", name=containing("that match")).or_(
             page.get_by_role("link", name=containing("that match"))
         ).click()
-        page.get_by_role("button", name="KILL").click()
+        hold(page, "KILL")
         see_flat(page)
         assert "BUY" not in {order["side"] for order in simulator.control.book(FIRST, open=True)}
         context.close()

@@ -14,7 +14,7 @@ from killswitch.book.operations import refresh
 from killswitch.kills.models import Kill, KilledOrder
 from killswitch.simulator.process import SimulatorProcess
 
-from .conftest import WIDTHS
+from .conftest import WIDTHS, hold
 from .test_desk import FIRST, containing, log_in, no_sideways_scroll, see_flat
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -50,7 +50,7 @@ def press(page: Page, **options: bool) -> None:
     page.goto(f"/kills/new/?account={FIRST}")
     for label in options:
         page.get_by_label(label).check()
-    page.get_by_role("button", name="KILL").click()
+    hold(page, "KILL")
 
 
 def state(page: Page) -> Locator:
@@ -176,7 +176,7 @@ class TestADryRun:
         expect(page.get_by_role("button", name="KILL")).to_have_count(0)
         page.get_by_label("latched").check()
         expect(page.get_by_text("A dry run cannot be latched")).to_be_visible()
-        page.get_by_label("latched").uncheck()
+        page.get_by_label("once").check()
         expect(page.get_by_text("A dry run cannot be latched")).not_to_be_visible()
         page.get_by_role("button", name="DRY RUN, nothing is sent").click()
         expect(state(page)).to_have_text("DRY RUN: NOT FLAT", timeout=20_000)
@@ -189,6 +189,6 @@ class TestADryRun:
         page.goto(f"/kills/new/?account={FIRST}&dry_run=on")
         expect(page.get_by_role("button", name="DRY RUN, nothing is sent")).to_be_visible()
         page.get_by_label("dry run").uncheck()
-        page.get_by_role("button", name="KILL").click()
+        hold(page, "KILL")
         see_flat(page)
         assert not Kill.objects.get().dry_run

@@ -43,13 +43,20 @@ def press(client: Client, **fields: Any) -> Any:
 
 def heading(text: str) -> str:
     """Return the heading as it reads while no dry run is ticked."""
-    inner = text.split("<h1>")[1].split("</h1>")[0]
+    inner = text.split('<h1 class="asked">')[1].split("</h1>")[0]
+    inner = re.sub(r'<span class="if-dry">.*?</span>', "", inner)
+    return " ".join(re.sub(r"<[^>]+>", "", inner).split())
+
+
+def sentence(text: str) -> str:
+    """Return the one sentence that says what would be canceled, as it reads while no dry run is ticked."""
+    inner = text.split('id="reach-sentence">')[1].split("</p>")[0]
     inner = re.sub(r'<span class="if-dry">.*?</span>', "", inner)
     return " ".join(re.sub(r"<[^>]+>", "", inner).split())
 
 
 def box(text: str, name: str) -> str:
-    found = re.search(rf'<input type="checkbox" id="f-{name}"[^>]*>', text)
+    found = re.search(rf'<input type="(?:checkbox|radio)" id="f-{name}"[^>]*>', text)
     assert found
     return found[0]
 
@@ -146,7 +153,7 @@ class TestPress:
     def test_gives_no_button_where_a_field_is_unknown(self, desk_client: Client) -> None:
         text = press(desk_client, sied="SELL").content.decode()
         assert 'name="sied" value="SELL"' in text
-        assert 'type="submit">KILL' not in text
+        assert "data-hold" not in text
 
     def test_is_one_kill_when_pressed_twice(self, desk_client: Client) -> None:
         key = str(uuid.uuid4())
@@ -237,19 +244,20 @@ class TestConfirmation:
         fill(order(1), order(2, order_type="STOP", limit_price=None), order(3, side="SELL"), seconds=4)
         text = desk_client.get("/kills/new/?account=1001&side=BUY").content.decode()
         assert heading(text) == "Cancel all BUY orders on account 1001"
-        assert "<strong>2 open orders</strong>" in text
-        assert "$1,050.00" in text
-        assert "+ 1 without a price" in text
-        assert "1 of them protects a position (stop)" in text
+        assert sentence(text) == (
+            "Cancel 2 open orders on account 1001, notional $1,050 + 1 without a price, all BUY, 1 LIMIT and 1 STOP,"
+            " in AAPL. 1 of them protects a position (stop)."
+        )
+        assert 'title="$1,050.00"' in text
         assert re.search(r"The list is <time [^>]+>\d s</time> old", text)
 
     def test_counts_over_all_accounts(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1), order(2), account_id=1001)
         fill(order(3), account_id=1002)
         fill(account_id=1003)
-        text = " ".join(desk_client.get("/kills/new/?all_accounts=on").content.decode().split())
-        assert "<strong>3 open orders</strong> match in the book, on 2 of 3 accounts" in text
-        assert "KILL ALL</button>" in text
+        text = desk_client.get("/kills/new/?all_accounts=on").content.decode()
+        assert sentence(text) == "Cancel 3 open orders on 2 of 3 accounts, notional $3,150, all BUY LIMIT in AAPL."
+        assert "KILL ALL</span>" in text
 
     def test_says_what_it_does_not_know(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1), account_id=1001, whole=False)
@@ -281,6 +289,7 @@ class TestConfirmation:
         other = {"latched": "dry_run", "dry_run": "latched"}[name]
         assert "checked" in box(text, name)
         assert "checked" not in box(text, other)
+        assert ("checked" in box(text, "once")) is (name == "dry_run")
         assert f'type="hidden" name="{name}"' not in text
         plain = desk_client.get(f"/kills/new/?account=1001&{name}=off").content.decode()
         assert "checked" not in box(plain, name)
