@@ -114,6 +114,7 @@ class Canceling:
             await case.turn(budget.CANCEL)
         self._mass_cancels += 1
         attempt_id = announced or uuid.uuid4()
+        asked_at = timezone.now() if announced is None else self._first_attempt_at
         if announced is None:
             await case.log.announce([entries.announce_mass_cancel(case.subject, attempt_id, timezone.now())])
         try:
@@ -129,7 +130,7 @@ class Canceling:
         for number, order in enumerate(answer.data):
             if number % ORDERS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            case.orders.see(order, now, answer.request_id)
+            case.orders.accept(order, now, asked_at=asked_at, request_id=answer.request_id)
         case.canceled_at = parse_time(max((order.updated_at or "" for order in answer.data), default=""))
         told = entries.mass_cancel_accepted(case.subject, answer, attempt_id, now)
         await case.log.note(told, **self._answered(answer.http_status, now))
@@ -187,7 +188,7 @@ class Canceling:
             self._not_before[order_id] = clock.monotonic() + retry_pause(case.orders.attempts(order_id))
         now = timezone.now()
         if answer.data.id == order_id:
-            case.orders.see(answer.data, now, answer.request_id)
+            case.orders.accept(answer.data, now, asked_at=None, request_id=answer.request_id)
             self.answers[order_id] = answer.data
         told = entries.cancel_accepted(case.subject, answer, attempt_id, now)
         await case.log.note([told], **self._answered(answer.http_status, now))

@@ -158,6 +158,8 @@ class KilledOrder(models.Model):
     stop_price = ExactDecimalField()
     is_late = models.BooleanField("arrived after the kill began", default=False)
     replaces = models.TextField("order that it replaced", blank=True)
+    asked_at = models.DateTimeField("first cancel that reaches it announced", null=True)
+    accepted_at = models.DateTimeField("a cancel accepted for the first time", null=True)
     pending_since = models.DateTimeField("cancel accepted, not carried out since", null=True)
     lost_quantity = ExactDecimalField(help_text="traded while the cancel was on its way")
     lost_notional = ExactDecimalField()

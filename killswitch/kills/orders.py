@@ -87,6 +87,7 @@ class TouchedOrders:
             self.see(order, now)
         row = self._row(order_id, now)
         row.attempts += 1
+        row.asked_at = row.asked_at or now
         self._changed[order_id] = row
 
     def discount_attempt(self, order_id: str, now: datetime) -> None:
@@ -126,6 +127,14 @@ class TouchedOrders:
         self._changed[order_id] = row
         if quantity:
             self._ended[order_id] = row
+
+    def accept(self, order: Order, now: datetime, *, asked_at: datetime | None, request_id: str) -> None:
+        """Take over what the broker answered to the cancel of an order: it has accepted it."""
+        self.see(order, now, request_id)
+        row = self._rows[order.id]
+        row.asked_at = row.asked_at or asked_at
+        row.accepted_at = row.accepted_at or now
+        self._changed[order.id] = row
 
     def see(self, order: Order, now: datetime, request_id: str = "") -> None:
         """Take over what the broker says of an order, and its outcome if that is an end."""
@@ -173,6 +182,7 @@ class TouchedOrders:
         elif order.id not in self._pending_from:
             self._pending_from[order.id] = clock.monotonic()
             row.pending_since = now
+            row.accepted_at = row.accepted_at or now
 
     def _row(self, order_id: str, now: datetime) -> KilledOrder:
         if order_id not in self._rows:
