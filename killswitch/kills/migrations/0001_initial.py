@@ -112,6 +112,8 @@ class Migration(migrations.Migration):
                 ('stop_price', killswitch.fields.ExactDecimalField(blank=True, null=True)),
                 ('is_late', models.BooleanField(default=False, verbose_name='arrived after the kill began')),
                 ('replaces', models.TextField(blank=True, verbose_name='order that it replaced')),
+                ('asked_at', models.DateTimeField(null=True, verbose_name='first cancel that reaches it announced')),
+                ('accepted_at', models.DateTimeField(null=True, verbose_name='a cancel accepted for the first time')),
                 ('pending_since', models.DateTimeField(null=True, verbose_name='cancel accepted, not carried out since')),
                 ('lost_quantity', killswitch.fields.ExactDecimalField(blank=True, help_text='traded while the cancel was on its way', null=True)),
                 ('lost_notional', killswitch.fields.ExactDecimalField(blank=True, null=True)),
