@@ -5,21 +5,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from django.conf import settings
-from django.db.models import Case, Count, F, Min, Q, Value, When
+from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from killswitch.audit.operations import Actor
 from killswitch.incident.figures import NOT_GONE, QUIET, Incident
-from killswitch.kills.meanings import OUTCOMES, STATES, Alarm, Meaning
-from killswitch.kills.models import Kill, KilledOrder, Outcome, Sweep
-from killswitch.kills.queries import abandoned, sweeps_as_they_stand, sweeps_of
+from killswitch.kills.meanings import ALARMS_AFTERWARDS, OUTCOMES, STATES, Alarm, Meaning
+from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
+from killswitch.kills.queries import ENDED_BADLY, abandoned, sweeps_as_they_stand, sweeps_of
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
 from .confirmation import REASONS
 from .filterbar import Field
+from .marks import digest
+from .plot import Axis, Plot, Segment, bar
 from .rows import ROWS
 from .templatetags.words import age, clock, utc
 
@@ -33,6 +35,26 @@ RELEASE_REASONS = (
     "False alarm",
     "Instruction of risk management",
     "End of the drill",
+)
+
+
+# While it runs, tables are short: they go over the wire again whenever something in them has changed.
+ROWS_WHILE_RUNNING = 100
+# How often the ages of lists are put right while nothing else of an account changes.
+LISTED_SECONDS = 5
+# Of an order as a table shows it, what may become another.
+THAT_CHANGE = (
+    *("id", "outcome", "status", "symbol", "leaves_quantity", "filled_quantity", "attempts", "pending_since"),
+    *("ended_at", "lost_quantity", "lost_notional", "is_late", "replaces", "request_id"),
+)
+# Of an account, what changes with every list.
+NOT_NEWS = ("_state", "listed_at", "passes", "lease_until", "lease_token", "claimed_at")
+STAGES = (
+    ("ended", "ended"),
+    ("accepted", "accepted, not ended"),
+    ("asked", "asked, not answered"),
+    ("waits", "not asked yet"),
+    ("bad", "did not go away"),
 )
 
 
@@ -70,10 +92,11 @@ class Loud:
 
     alarm: Alarm
     detail: SafeString | str = ""
+    is_past: bool = False
 
     @property
     def meaning(self) -> Meaning:
-        return self.alarm.value
+        return ALARMS_AFTERWARDS.get(self.alarm, self.alarm.value) if self.is_past else self.alarm.value
 
     @property
     def takes_a_call(self) -> bool:
@@ -88,29 +111,69 @@ class KillView(Incident):
         """What is read out, once each time that it changes: without figures, which change all the time."""
         return " ".join([f"Kill {self.standing}.", *(loud.meaning.says for loud in self.alarms)])
 
+    @property
+    def tone(self) -> str:
+        """Say which sound tells that it has come to rest. A dry run that finds something is fine."""
+        if self.kill.state == State.RUNNING:
+            return ""
+        is_good = self.kill.state in QUIET or (self.kill.dry_run and self.kill.state == State.NOT_FLAT)
+        return "good" if is_good else "bad"
+
+    @property
+    def icon(self) -> str:
+        """Return what the browser shows beside the title."""
+        return f"icons/{self.kill.state}.svg"
+
+    # --- how far it is
+
+    @cached_property
+    def order_bar(self) -> list[Segment]:
+        progress = self.progress
+        return bar([(name, words, getattr(progress, name)) for name, words in STAGES])
+
+    @cached_property
+    def account_bar(self) -> list[Segment]:
+        return bar(self.states)
+
+    @cached_property
+    def plot(self) -> Plot | None:
+        """Return the plot of its course; nothing where no order was asked to go."""
+        if self.kill.dry_run or not self.progress.known:
+            return None
+        axis = Axis.up_to(max(self.told_until, 0.1))
+        return Plot(self.course(axis.end), axis, self.told_until, self.progress.known)
+
     # --- orders
 
     @cached_property
     def not_gone(self) -> list[KilledRow]:
         """Return the orders that are not known to be gone; those that only wait stand last."""
-        waits = Case(When(outcome=Outcome.PENDING, then=Value(1)), default=Value(0))
-        orders = self.orders().filter(outcome__in=NOT_GONE).order_by(waits, "sweep__account_id", "id")
-        return self._rows(orders[:ROWS])
+        return self._rows(self._not_gone)
 
     @cached_property
     def others(self) -> list[KilledRow]:
-        """Return the orders that went away, those that traded on the way first."""
+        """Return the orders that went away: those that traded on the way first, then those that came late."""
+        return self._rows(self._others)
+
+    @property
+    def _not_gone(self) -> QuerySet[KilledOrder]:
+        waits = Case(When(outcome__in=ENDED_BADLY, then=Value(0)), default=Value(1))
+        found = self.orders().filter(outcome__in=NOT_GONE).order_by(waits, "sweep__account_id", "id")
+        return found[: max(self._rows_at_most, min(ROWS, self.call_count))]
+
+    @property
+    def _others(self) -> QuerySet[KilledOrder]:
         traded = Case(When(outcome__in=(Outcome.FILLED, Outcome.PARTLY_FILLED), then=Value(0)), default=Value(1))
-        gone = self.orders().exclude(outcome__in=NOT_GONE)
-        return self._rows(gone.order_by(traded, "sweep__account_id", "id")[: ROWS - len(self.not_gone)])
+        gone = self.orders().exclude(outcome__in=NOT_GONE).order_by(traded, "-is_late", "sweep__account_id", "id")
+        return gone[: self._rows_at_most if self.is_running else max(0, ROWS - self.not_gone_count)]
 
     @property
-    def is_cut(self) -> bool:
-        return self.order_count > ROWS
+    def gone_count(self) -> int:
+        return self.order_count - self.not_gone_count
 
     @property
-    def shown_count(self) -> int:
-        return len(self.not_gone) + len(self.others)
+    def _rows_at_most(self) -> int:
+        return ROWS_WHILE_RUNNING if self.is_running else ROWS
 
     def _rows(self, orders: Iterable[KilledOrder]) -> list[KilledRow]:
         return [KilledRow(order, self.successors.get(order.order_id, "")) for order in orders]
@@ -122,7 +185,21 @@ class KillView(Incident):
         """Return sweeps: accounts that still send first, then those that are not flat."""
         is_good = Case(When(state__in=QUIET, then=Value(1)), default=Value(0))
         ordered = sweeps_of(self.kill).order_by(F("late").desc(), is_good, "account_id")
-        return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[:ROWS])]
+        return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[: self._rows_at_most])]
+
+    # --- what a poll leaves out
+
+    @cached_property
+    def marks(self) -> dict[str, str]:
+        """Return what tells one version of each table from another: a page that has it is not sent it again."""
+        counts = (self.is_running, self.order_count, self.not_gone_count, self.sweep_count, bool(self.lost.orders))
+        listed = [row.sweep.listed_at.timestamp() // LISTED_SECONDS for row in self.sweeps if row.sweep.listed_at]
+        accounts = [_shown(row.sweep) for row in self.sweeps]
+        return {
+            "kill-open": digest(counts, list(self._not_gone.values_list(*THAT_CHANGE))),
+            "kill-accounts": digest(counts, max(listed, default=0), accounts),
+            "kill-gone": digest(counts, list(self._others.values_list(*THAT_CHANGE))),
+        }
 
     # --- what is loud
 
@@ -144,7 +221,7 @@ class KillView(Incident):
         if stuck := self.orders().filter(outcome=Outcome.STUCK).count():
             yield Loud(Alarm.STUCK, self._stuck_detail(stuck))
         if self.late_count:
-            yield Loud(Alarm.LATE, self._late_detail())
+            yield Loud(Alarm.LATE, self._late_detail(), is_past=self.kill.is_over)
         if self.lost.orders:
             yield Loud(Alarm.LOST, f"{self.lost}.")
         if throttled := self._throttled():
@@ -184,6 +261,10 @@ class KillView(Incident):
 
     def _throttled(self) -> list[Sweep]:
         return list(self.kill.sweeps.filter(ended_at=None).exclude(throttled="").order_by("next_try_at"))
+
+
+def _shown(sweep: Sweep) -> list[object]:
+    return [value for name, value in vars(sweep).items() if name not in NOT_NEWS]
 
 
 def _throttled_detail(sweeps: list[Sweep]) -> SafeString | str:

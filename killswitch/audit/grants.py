@@ -17,8 +17,9 @@ READ = frozenset(
     {"auth_group", "auth_group_permissions", "auth_permission", "django_content_type", "django_migrations"}
 )
 ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
-# Where rows go away: log-outs, roles that are taken from a user, notaries that have not been heard of for long.
-DELETED_FROM = frozenset({"auth_user_groups", "django_session", "notary_notary"})
+# Where rows go away: log-outs, roles that are taken from a user, notaries that have not been heard of for long, who
+# looked at a kill an hour ago.
+DELETED_FROM = frozenset({"auth_user_groups", "django_session", "notary_notary", "orders_ui_looking"})
 
 
 class NotFit(ValueError):

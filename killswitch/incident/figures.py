@@ -1,5 +1,6 @@
 """The figures of one kill. Its page and its incident pack both take them from here, so they cannot disagree."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Q, QuerySet
 
-from killswitch.kills.meanings import meaning_of, standing
+from killswitch.kills.meanings import Meaning, meaning_of, standing
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
 from killswitch.kills.queries import (
     ENDED_BADLY,
@@ -24,6 +25,7 @@ from killswitch.kills.queries import (
 from killswitch.words import counted, dollars, figure, unpriced
 
 from .contradictions import of_kill
+from .course import Course, last_moment
 
 NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 QUIET = (State.FLAT, State.LATCHED)
@@ -127,6 +129,34 @@ class Times:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the orders of a kill have come. Each order stands in the last stage that it reached, and in one only."""
+
+    ended: int  # gone, by the broker's word
+    bad: int  # stuck, still open, unknown, not found
+    accepted: int  # its cancel is accepted and not carried out
+    asked: int  # its cancel has left and is not answered
+    waits: int  # seen, and not asked to go yet
+
+    @classmethod
+    def of(cls, orders: QuerySet[KilledOrder]) -> "Progress":
+        is_bad, has_ended = Q(outcome__in=ENDED_BADLY), Q(ended_at__isnull=False)
+        is_accepted, is_asked = Q(accepted_at__isnull=False), Q(asked_at__isnull=False)
+        stages = {
+            "bad": is_bad,
+            "ended": has_ended & ~is_bad,
+            "accepted": is_accepted & ~has_ended & ~is_bad,
+            "asked": is_asked & ~is_accepted & ~has_ended & ~is_bad,
+            "waits": ~is_asked & ~is_accepted & ~has_ended & ~is_bad,
+        }
+        return cls(**orders.order_by().aggregate(**{name: Count("id", filter=of) for name, of in stages.items()}))
+
+    @property
+    def known(self) -> int:
+        return self.ended + self.bad + self.accepted + self.asked + self.waits
+
+
 class Incident:
     """A kill with its figures, each read when it is first asked for."""
 
@@ -135,7 +165,10 @@ class Incident:
         self.is_running = not kill.is_over
         self.seconds = seconds_since(kill)
         self.standing = standing(kill)
-        self.meaning = meaning_of(kill)
+
+    @cached_property
+    def meaning(self) -> Meaning:
+        return meaning_of(self.kill, has_orders=bool(self.call_count))
 
     @cached_property
     def contradictions(self) -> list[str]:
@@ -171,6 +204,21 @@ class Incident:
         return late_arrivals_of(self.kill.id)
 
     @cached_property
+    def progress(self) -> Progress:
+        return Progress.of(self.orders())
+
+    def course(self, until: float) -> Course:
+        """Return how it went from the press to `until` seconds after it."""
+        return Course(self.orders(), self.kill.engaged_at, until)
+
+    @cached_property
+    def told_until(self) -> float:
+        """Until how many seconds after the press there is something to tell: when it is quiet, until it became so."""
+        if self.is_running and self.kill.state != State.LATCHED:
+            return self.seconds
+        return last_moment(self.orders(), self.kill.engaged_at)
+
+    @cached_property
     def lost(self) -> Lost:
         return Lost.of(self.kill)
 
@@ -184,6 +232,15 @@ class Incident:
     @cached_property
     def sweep_count(self) -> int:
         return self.kill.sweeps.count()
+
+    @cached_property
+    def states(self) -> list[tuple[str, str, int]]:
+        """Return each state that accounts are in, with its words and their number."""
+        counts = Counter(dict(self.kill.sweeps.order_by().values_list("state").annotate(Count("id"))))
+        if unwatched := unwatched_sweeps().filter(kill=self.kill).count():
+            counts[State.LATCHED] -= unwatched
+            counts[State.UNKNOWN] += unwatched
+        return [(str(state), str(state.label), counts[state]) for state in State if counts[state] > 0]
 
     @cached_property
     def flat_count(self) -> int:

@@ -1,7 +1,7 @@
 """What each state, each outcome and each alarm means and what to do: the words of the page and of docs/operators.md."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from killswitch.words import NOTHING
@@ -19,6 +19,7 @@ class Meaning:
 
 
 CALL = "call the broker’s desk and read out the orders below, with their request ids"
+ASK = "call the broker’s desk and ask what is open on the accounts below"  # where there is no order to read out
 
 STATES: Mapping[State, Meaning] = {
     State.RUNNING: Meaning(
@@ -156,6 +157,15 @@ class Alarm(Enum):
     )
 
 
+# Once a kill is over, what it asked people to do meanwhile is past.
+ALARMS_AFTERWARDS: Mapping[Alarm, Meaning] = {
+    Alarm.LATE: Meaning(
+        "Orders arrived after the kill began.",
+        "What became of them stands below. New orders are not canceled any more: that takes a latched kill.",
+    ),
+}
+
+
 def standing(kill: Kill) -> str:
     """Say in a few words how a kill stands: "flat", "not flat, latched", "dry run: not flat"."""
     words = str(State(kill.state).label)
@@ -164,8 +174,13 @@ def standing(kill: Kill) -> str:
     return f"dry run: {words}" if kill.dry_run else words
 
 
-def meaning_of(kill: Kill) -> Meaning:
-    """Say what the state of a kill means and what to do."""
+def meaning_of(kill: Kill, *, has_orders: bool = True) -> Meaning:
+    """Say what the state of a kill means and what to do. `has_orders` says whether there are any to read out."""
+    meaning = _meaning_of(kill)
+    return meaning if has_orders else replace(meaning, do=meaning.do.replace(CALL, ASK))
+
+
+def _meaning_of(kill: Kill) -> Meaning:
     state = State(kill.state)
     if kill.dry_run:
         return IN_A_DRY_RUN.get(state, STATES[state])

@@ -1,12 +1,16 @@
 import uuid
+from typing import Any, cast
 
+from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -27,14 +31,18 @@ from killswitch.kills.queries import as_json, as_they_stand, recent_kills
 from killswitch.kills.reasons import ReasonStands, give_reason
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
 from killswitch.kills.release import release as let_go
+from killswitch.snapshot import one_moment
 
+from .. import looking
 from ..confirmation import Confirmation, Preview
 from ..guard import needs, posted
 from ..killview import Help, KillView, Release, Why
+from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
 
 KILLS_ON_A_PAGE = 50
+TABLES = {"kill-open": "_kill_open.html", "kill-accounts": "_kill_accounts.html", "kill-gone": "_kill_gone.html"}
 # More do not fit an address; the filter has no such limit.
 SELECTED_AT_MOST = 200
 
@@ -129,7 +137,9 @@ def by_key(request: HttpRequest, key: uuid.UUID) -> JsonResponse:
 @require_safe
 @needs(may_see, "see a kill")
 def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
-    return _show_kill(request, get_object_or_404(Kill, pk=kill_id), part="_kill.html")
+    if not request.headers.get("X-Unseen"):
+        looking.note(kill_id, cast("User", request.user), timezone.now())
+    return _follow(request, kill_id) if request.headers.get("HX-Request") else _show_kill(request, kill_id)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -138,7 +148,7 @@ def release(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Release a latched kill; asked for with GET, show its page so that it holds still for whoever types."""
     found = get_object_or_404(Kill, pk=kill_id)
     if request.method != "POST":
-        return _show_kill(request, found, holds_still=True)
+        return _show_kill(request, kill_id, holds_still=True)
     asked = posted(request)
     try:
         let_go(found, reason=_read_release(request, asked), actor=actor_of(request), now=timezone.now())
@@ -163,8 +173,7 @@ def _not_released(
     why = "; ".join(f"{name[:80]}: {words}" if name else words for name, words in list(errors.items())[:40])
     reason = "".join(asked.get("reason", ("",))[:1])
     record_refused_release(kill, why=why, reason=reason[:MAX_REASON], actor=actor_of(request), now=timezone.now())
-    kill.refresh_from_db()
-    return _show_kill(request, kill, release=(asked, errors), holds_still=True, status=status)
+    return _show_kill(request, kill.id, release=(asked, errors), holds_still=True, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -173,14 +182,14 @@ def reason(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Say afterwards why a kill was pressed; asked for with GET, show its page so that it holds still."""
     found = get_object_or_404(Kill, pk=kill_id)
     if request.method != "POST":
-        return _show_kill(request, found, holds_still=True)
+        return _show_kill(request, found.id, holds_still=True)
     asked = posted(request)
     try:
         give_reason(found, reason=read_afterthought(asked), actor=actor_of(request), now=timezone.now())
     except InvalidDecision as error:
-        return _show_kill(request, found, why=(asked, error.errors), holds_still=True, status=400)
+        return _show_kill(request, found.id, why=(asked, error.errors), holds_still=True, status=400)
     except ReasonStands as error:
-        return _show_kill(request, found, why=(asked, {"": str(error)}), holds_still=True, status=400)
+        return _show_kill(request, found.id, why=(asked, {"": str(error)}), holds_still=True, status=400)
     return _go_to(request, reverse("kill", args=[found.id]))
 
 
@@ -190,23 +199,49 @@ Typed = tuple[dict[str, list[str]], dict[str, str]]
 
 def _show_kill(
     request: HttpRequest,
-    kill: Kill,
+    kill_id: uuid.UUID,
     *,
     release: Typed = ({}, {}),
     why: Typed = ({}, {}),
     holds_still: bool = False,
-    part: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    may = may_kill(request.user)
-    context = {
-        "kill": KillView(kill),
-        "release": Release(kill, actor_of(request), may, *release),
-        "why": Why(kill, may, *why),
-        "help": Help,
-        "holds_still": holds_still,
-    }
-    return show(request, "kill.html", context, part=part, status=status)
+    """Show everything as it stood at one moment: a late arrival must not stand beside an older LATCHED."""
+    with one_moment():
+        kill = get_object_or_404(Kill, pk=kill_id)
+        may = may_kill(request.user)
+        view = KillView(kill)
+        context = {
+            **_of_a_poll(request, view),
+            "release": Release(kill, actor_of(request), may, *release),
+            "why": Why(kill, may, *why),
+            "help": Help,
+            "holds_still": holds_still,
+            "marks": written(view.marks),
+        }
+        return show(request, "kill.html", context, status=status)
+
+
+def _follow(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    """Answer a poll with what has changed on the page; with nothing (204) where nothing has."""
+    with one_moment():
+        view = KillView(get_object_or_404(Kill, pk=kill_id))
+        context = {**_of_a_poll(request, view), "is_part": True}
+        always = render_to_string("_kill.html", context, request)
+        marks, before = {"kill": digest_of_page(always), **view.marks}, seen(request)
+        changed = [name for name, mark in marks.items() if before.get(name) != mark]
+        tables = [render_to_string(TABLES[name], context, request) for name in changed if name in TABLES]
+        end = render_to_string("_kill_marks.html", {"marks": written(marks), "is_part": True})
+    answer = HttpResponse([always, *tables, end]) if changed else HttpResponse(status=204)
+    answer["Cache-Control"] = "no-store"
+    patch_vary_headers(answer, ["HX-Request"])
+    return answer
+
+
+def _of_a_poll(request: HttpRequest, view: KillView) -> dict[str, Any]:
+    reader = cast("User", request.user)
+    others = looking.others(view.kill.id, reader, timezone.now()) if view.is_running else []
+    return {"kill": view, "looking": others}
 
 
 @require_safe

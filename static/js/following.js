@@ -8,8 +8,11 @@
   // Whoever holds a part of the page still puts this attribute on it (see orders.js).
   const isHeld = (target) => target.hasAttribute("data-held");
 
+  // In a tab that nobody sees, only what has an end to tell goes on: a kill.
+  const isUnseen = (target) => document.hidden && !target.hasAttribute("data-follows-unseen");
+
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (isPoll(event) && (document.hidden || isHeld(event.detail.elt))) event.preventDefault();
+    if (isPoll(event) && (isUnseen(event.detail.elt) || isHeld(event.detail.elt))) event.preventDefault();
   });
 
   // --- saying: only a change of state is read out
@@ -45,10 +48,16 @@
     // Ticked or opened while the answer was on its way: it comes too late.
     if (event.detail.shouldSwap && isPoll(event) && isHeld(event.detail.target)) event.detail.shouldSwap = false;
   });
-  document.addEventListener("htmx:afterSwap", () => {
+  // An answer without content is one, too: nothing has changed.
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (!event.detail.successful) return;
     silentSince = null;
     one("#stale").hidden = true;
-    say();
   });
-  document.addEventListener("DOMContentLoaded", say);
+  document.addEventListener("htmx:afterSwap", say);
+  document.addEventListener("DOMContentLoaded", () => {
+    say();
+    // What somebody has opened or closed stays so, whatever the server sends.
+    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => !(name === "open" && element.tagName === "DETAILS");
+  });
 })();

@@ -121,9 +121,20 @@ class TestKill:
 
     def test_caps_the_orders_and_says_so(self, kill: Kill, desk_client: Client) -> None:
         touch(kill, *[Outcome.CANCELED] * 500, Outcome.PENDING)
-        text = desk_client.get(f"/kills/{kill.id}/").content.decode()
-        assert "500 of 501 orders shown" in text
+        end(kill, State.FLAT)
+        text = page_of(desk_client, kill)
+        assert "<h2>Gone <small>500 orders; 499 shown</small></h2>" in text
         assert text.count('">id-') == 500
+
+    def test_shows_fewer_while_it_runs_but_each_one_that_did_not_go_away(self, kill: Kill, desk_client: Client) -> None:
+        outcomes = [Outcome.CANCELED, Outcome.PENDING, Outcome.STUCK]
+        touch(kill, *[outcome for outcome in outcomes for _ in range(150)])
+        view = desk_client.get(f"/kills/{kill.id}/").context["kill"]
+        assert [row.order.outcome for row in view.not_gone] == ["stuck"] * 150
+        assert len(view.others) == 100
+        text = page_of(desk_client, kill)
+        assert "<h2>Not known to be gone <small>300 orders; 150 shown</small></h2>" in text
+        assert "<h2>Gone <small>150 orders; 100 shown until it has ended</small></h2>" in text
 
     def test_shows_each_sweep(self, kill: Kill, desk_client: Client) -> None:
         first = kill.engaged_at + timedelta(milliseconds=42)
@@ -253,7 +264,7 @@ class TestWhatIsLoud:
         assert loud(text, Alarm.STUCK).startswith(
             f"Cancels are stuck at the broker. 2 orders, the first for 45 s, since {since:%Y-%m-%d %H:%M:%S} UTC."
         )
-        rows = text.split('id="open-caption"')[1].split("<tr ")[1:]
+        rows = text.split('id="open-caption"')[1].split("</table>")[0].split("<tr ")[1:]
         assert [re.findall(r"stuck-\d|waits", row)[0] for row in rows] == ["stuck-1", "stuck-2", "waits"]
         assert "stuck in pending cancel" in rows[0]
         assert 'data-age="45"' in rows[0]

@@ -19,7 +19,10 @@ from killswitch.kills.meanings import (
 from killswitch.kills.models import Kill, Outcome, State
 
 ROOT = Path(__file__).parent.parent.parent
-TEMPLATES = ("kill", "_kill", "_kill_state", "_kill_rest", "_kill_help", "_killed_orders", "_release")
+TEMPLATES = (
+    *("kill", "_kill", "_kill_state", "_kill_rest", "_kill_open", "_kill_figures", "_kill_accounts", "_kill_gone"),
+    *("_kill_bar", "_kill_plot", "_kill_looking", "_kill_help", "_killed_orders", "_release"),
+)
 EVERYTHING = [
     *STATES.values(),
     *WHILE_LATCHED.values(),
