@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from django.utils import timezone
 
 from killswitch.book.models import Account
-from killswitch.book.queries import Order, known_account_ids, listed_orders
+from killswitch.book.queries import Order, known_account_ids, open_book
 from killswitch.kills.decision import Decision
 from killswitch.kills.filter import OrderFilter
 from killswitch.kills.meanings import wire
@@ -268,7 +268,7 @@ class _Count:
         return self.seconds + needs < COUNT_FOR_SECONDS
 
     def _look_at(self, row: Account) -> None:
-        for order in listed_orders(row.account_id):
+        for order in open_book(row.account_id).orders:
             if self._filter.matches(order):
                 self.tally.add_order(order)
                 self.common.add_order(order)

@@ -24,6 +24,7 @@ from killswitch.access.groups import make_groups
 from killswitch.access.role_names import ADMINISTRATOR, COMPLIANCE, RISK_DESK
 from killswitch.access.roles import give_role
 from killswitch.audit import guard
+from killswitch.book import operations
 from killswitch.celery import app
 from killswitch.demo import redis_server
 from killswitch.kills.carry_out import close
@@ -81,6 +82,12 @@ def _no_client_outlives_its_test() -> Iterator[None]:
     yield
     broker.run(close(), timeout=10)
     broker.close()
+
+
+@pytest.fixture(autouse=True)
+def _looks_wait_for_their_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that comes late is saved by another thread, which cannot write while a test is in a transaction."""
+    monkeypatch.setattr(operations, "GLANCE_SECONDS", operations.LOOK_SECONDS)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The open book: one row per account with its sums, and beside it the orders themselves as last listed."""
 
+import uuid
 from datetime import timedelta
 
 from django.db import models
@@ -47,6 +48,9 @@ class Account(models.Model):
     notional = ExactDecimalField()
     unpriced = models.PositiveIntegerField("open orders without a price", default=0)
     oldest_at = models.DateTimeField(null=True)
+    arrivals = models.JSONField(
+        default=list, help_text="orders that came in each twelfth of the minute before the list, the newest last"
+    )
 
     class Meta:
         default_permissions = ()
@@ -65,6 +69,9 @@ class Snapshot(models.Model):
     """The open orders of an account as last listed, compressed."""
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, primary_key=True, related_name="snapshot")
+    listing = models.UUIDField(
+        default=uuid.uuid4, help_text="another one for every list, so that it can be known again"
+    )
     orders = models.BinaryField()
 
     class Meta:

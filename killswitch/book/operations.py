@@ -1,15 +1,16 @@
 """Keep the open book fresh: in the background within a budget, and at once for whoever looks at an account."""
 
+import asyncio
 import logging
 import uuid
 import zlib
-from collections.abc import Collection
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections.abc import Collection, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -28,10 +29,18 @@ WATCHED_EVERY = timedelta(seconds=2)
 WATCHED_AT_ONCE = 20  # for whoever looks at several accounts: more would take the turns of the others
 FRESH_FOR = timedelta(seconds=1)  # two people who look at once cost one request
 LET_REST = timedelta(seconds=5)  # after a failure, so that pages do not wait for a broker that is down
+KEPT_FRESH_FOR = timedelta(seconds=3)  # while somebody looks: whoever refreshes the book lists such an account first
+NOTED_EVERY = timedelta(seconds=10)  # that somebody looks
 LOOK_SECONDS = 3.0
+GLANCE_SECONDS = 0.05  # a page waits no longer where there is a list to show meanwhile
 LEASE = timedelta(seconds=30)
+ARRIVALS_IN = timedelta(seconds=5)
+ARRIVALS_PARTS = 12
 
 pack = msgspec.json.Encoder()
+# Lists that came too late for the page that asked for them. Looked for by account, so that one is asked for once.
+_under_way: set[int] = set()
+_late = ThreadPoolExecutor(2, "late-list")
 
 
 def refresh(*, requests_per_second: float, now: datetime) -> int:
@@ -124,16 +133,30 @@ async def _list_accounts() -> Listing[broker.Account]:
 
 
 def look_at(account_id: int, *, now: datetime) -> None:
-    """Note that somebody looks at an account, and ask the broker afresh unless the list is new or it just failed."""
+    """Note that somebody looks at an account, and ask the broker afresh unless the list is new or it just failed.
+
+    Waits for the answer only where there is no list yet; one that comes later is saved when it comes.
+    """
     account = Account.objects.filter(account_id=account_id).first()
     if account is not None:
-        Account.objects.filter(account_id=account_id).update(looked_at=now)
-        if account.tried_at and now - account.tried_at < (LET_REST if account.error else FRESH_FOR):
+        is_watched = account.looked_at is not None and now - account.looked_at < NOTED_EVERY
+        if not is_watched:
+            Account.objects.filter(account_id=account_id).update(looked_at=now)
+        if account.tried_at and now - account.tried_at < _rest(account, is_watched):
             return
+    if account_id in _under_way:
+        return
+    _under_way.add(account_id)
+    asked = broker.start(_list_in_time(account_id))
     try:
-        listing = broker.run(_list(account_id), timeout=LOOK_SECONDS)
+        listing = asked.result(GLANCE_SECONDS if account and account.listed_at else None)
     except TimeoutError:
-        listing = Listing(items=[], whole=False, error=BrokerError(f"no answer within {LOOK_SECONDS:g} s"))
+        asked.add_done_callback(lambda answer: _late.submit(_save_late, account_id, answer, now))
+        return
+    except BaseException:
+        _under_way.discard(account_id)
+        raise
+    _under_way.discard(account_id)
     if account is None and not listing.whole:
         return  # nothing is known of it, and nothing was learnt
     save(account_id, listing, now)
@@ -146,6 +169,30 @@ def keep_watched(account_ids: Collection[int], *, now: datetime) -> None:
     Account.objects.filter(due, account_id__in=few).update(looked_at=now)
 
 
+def _rest(account: Account, is_watched: bool) -> timedelta:
+    if account.error:
+        return LET_REST
+    return KEPT_FRESH_FOR if is_watched else FRESH_FOR
+
+
+def _save_late(account_id: int, answer: "Future[Listing[Order]]", asked_at: datetime) -> None:
+    try:
+        save(account_id, answer.result(), asked_at)
+    except Exception:
+        logger.exception("the orders of account %s could not be saved", account_id)
+    finally:
+        _under_way.discard(account_id)
+        connection.close()
+
+
+async def _list_in_time(account_id: int) -> Listing[Order]:
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await _list(account_id)
+    except TimeoutError:
+        return Listing(items=[], whole=False, error=BrokerError(f"no answer within {LOOK_SECONDS:g} s"))
+
+
 async def _list(account_id: int, pace: Pace | None = None) -> Listing[Order]:
     return await broker.client().orders(account_id, before_page=pace)
 
@@ -154,16 +201,30 @@ def save(account_id: int, listing: Listing[Order], asked_at: datetime) -> None:
     """Keep what was listed, unless something newer is there. A list that is not whole never replaces one that is."""
     Account.objects.get_or_create(account_id=account_id)
     orders = [order for order in listing.items if order.is_open]
+    arrived = arrivals(listing.items, asked_at)
     tried = {"tried_at": asked_at, "error": _words(listing.error)}
     with transaction.atomic():
         older = Account.objects.filter(Q(tried_at=None) | Q(tried_at__lte=asked_at), account_id=account_id)
         keeps = listing.whole or not older.filter(is_whole=True).exists()
         if not keeps or (not listing.whole and not orders):
             older.update(**tried)
-        elif older.update(**tried, listed_at=asked_at, is_whole=listing.whole, **sums(orders)):
+        elif older.update(**tried, listed_at=asked_at, is_whole=listing.whole, **sums(orders), arrivals=arrived):
             Snapshot.objects.update_or_create(
-                account_id=account_id, defaults={"orders": zlib.compress(pack.encode(orders), 1)}
+                account_id=account_id,
+                defaults={"listing": uuid.uuid4(), "orders": zlib.compress(pack.encode(orders), 1)},
             )
+
+
+def arrivals(orders: Iterable[Order], until: datetime) -> list[int]:
+    """Count the orders that came in each twelfth of the minute before `until`, those that came since in the last."""
+    parts = [0] * ARRIVALS_PARTS
+    for order in orders:
+        created = order.created
+        if created is not None:
+            ago = max(0, (until - created) // ARRIVALS_IN)
+            if ago < ARRIVALS_PARTS:
+                parts[-1 - ago] += 1
+    return parts
 
 
 def sums(orders: list[Order]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Read the open book."""
 
+import uuid
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ import msgspec
 from django.db.models import Count, Min, Q, QuerySet
 
 from killswitch.broker import Order
+from killswitch.kept import Kept
 
 from .models import Account, AccountList, Snapshot
 
@@ -20,19 +22,27 @@ __all__ = [
     "accounts_with_orders_that_are_missing",
     "freshness",
     "known_account_ids",
-    "listed_orders",
     "open_book",
 ]
+
+ORDERS_KEPT = 60_000  # in each process, of the accounts that were looked at last
 
 _unpack = msgspec.json.Decoder(list[Order])
 
 
 @dataclass(frozen=True)
 class OpenBook:
-    """The open orders of one account as last listed. `account` is None where nothing is known of it."""
+    """The open orders of one account as last listed. `account` is None where nothing is known of it.
+
+    `listing` names the list: it is another one after every refresh. The orders are shared: leave them as they are.
+    """
 
     account: Account | None
     orders: list[Order]
+    listing: uuid.UUID | None = None
+
+
+_kept: Kept[OpenBook] = Kept(ORDERS_KEPT, lambda book: len(book.orders))
 
 
 def accounts() -> QuerySet[Account]:
@@ -51,14 +61,22 @@ def account_list() -> AccountList:
 
 
 def open_book(account_id: int) -> OpenBook:
-    account = Account.objects.filter(account_id=account_id).first()
-    return OpenBook(account, listed_orders(account_id))
+    """Return the orders of an account as last listed; unpacked once for each list."""
+    found = Account.objects.filter(account_id=account_id).select_related("snapshot")
+    account = found.defer("snapshot__orders").first()
+    kept = _kept.get(account_id)
+    if kept is not None and kept.listing == _listing(account):
+        return OpenBook(account, kept.orders, kept.listing)
+    account = found.first()  # with the orders: both in one look, so that they belong together
+    snapshot: Snapshot | None = getattr(account, "snapshot", None)
+    if snapshot is None:
+        return OpenBook(account, [])
+    return _kept.put(account_id, OpenBook(account, _unpack.decode(zlib.decompress(snapshot.orders)), snapshot.listing))
 
 
-def listed_orders(account_id: int) -> list[Order]:
-    """Return the open orders of an account as last listed."""
-    snapshot = Snapshot.objects.filter(account_id=account_id).first()
-    return _unpack.decode(zlib.decompress(snapshot.orders)) if snapshot else []
+def _listing(account: Account | None) -> uuid.UUID | None:
+    snapshot: Snapshot | None = getattr(account, "snapshot", None)
+    return snapshot.listing if snapshot else None
 
 
 def accounts_with_orders_that_are_missing(named: set[int]) -> list[int]:

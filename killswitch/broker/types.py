@@ -4,7 +4,6 @@ Enumerations grow without notice, so the fields are plain strings and the enumer
 values their names. What is not known to be an end is open.
 """
 
-import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -101,7 +100,7 @@ def parse_time(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        time = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+        time = datetime.fromisoformat(text)
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None

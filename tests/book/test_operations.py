@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from killswitch.book import queries
+from killswitch.book import operations, queries
 from killswitch.book.models import Account, AccountList
 from killswitch.book.operations import look_at, refresh, save
 from killswitch.broker import BrokerFailed, Listing, Order
 from killswitch.simulator.process import SimulatorProcess
+from tests.conftest import wait_for
 
 FIRST = 19816
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +76,34 @@ class TestSave:
         save(7, whole(order("new")), now)
         save(7, whole(order("old")), now - timedelta(seconds=5))
         assert [o.id for o in queries.open_book(7).orders] == ["new"]
+
+
+    def test_counts_what_came_in_the_minute_before_the_list_whatever_became_of_it(self) -> None:
+        now = timezone.now()
+        ago = (-1, 0, 4, 6, 6, 59, 60, 3600)
+        came = [
+            order(str(number), created_at=(now - timedelta(seconds=seconds)).isoformat())
+            for number, seconds in enumerate(ago)
+        ]
+        ended = Order(id="ended", status="CANCELED", created_at=(now - timedelta(seconds=6)).isoformat())
+        save(7, whole(*came, ended, order("when", created_at="noon")), now)
+        assert Account.objects.get(account_id=7).arrivals == [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3]
+
+
+class TestOpenBook:
+    def test_unpacks_a_list_once_and_a_new_one_again(self, django_assert_num_queries: Any) -> None:
+        save(7, whole(order("a")), timezone.now())
+        first = queries.open_book(7)
+        with django_assert_num_queries(1):
+            assert queries.open_book(7).orders is first.orders
+        save(7, whole(order("b")), first.account.listed_at)
+        assert [o.id for o in queries.open_book(7).orders] == ["b"]
+        assert [o.id for o in first.orders] == ["a"]
+
+    def test_of_an_account_that_was_never_listed_is_empty_and_has_no_list(self) -> None:
+        Account.objects.create(account_id=7)
+        assert (queries.open_book(7).orders, queries.open_book(7).listing) == ([], None)
+        assert queries.open_book(8).account is None
 
 
 class TestRefresh:
@@ -138,6 +168,30 @@ class TestLookAt:
         look_at(FIRST, now=now)
         look_at(FIRST, now=now + timedelta(milliseconds=200))
         assert len(simulator.control.log()) == 1
+
+    def test_does_not_wait_where_there_is_a_list_and_saves_the_new_one_when_it_comes(
+        self, make_simulator: Callable[..., SimulatorProcess], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        simulator = make_simulator("--accounts", "1", "--orders", "3", "--latency-ms", "600")
+        now = timezone.now()
+        save(FIRST, whole(order("a")), now - timedelta(seconds=40))
+        monkeypatch.setattr(operations, "GLANCE_SECONDS", 0.05)
+        for _ in range(3):
+            started = time.monotonic()
+            look_at(FIRST, now=now)
+            assert time.monotonic() - started < 0.5
+        assert [o.id for o in queries.open_book(FIRST).orders] == ["a"]
+        wait_for(lambda: len(queries.open_book(FIRST).orders) == 3, "the late list")
+        assert len(simulator.control.log()) == 1
+
+    def test_leaves_an_account_that_is_being_looked_at_to_whoever_refreshes_the_book(
+        self, make_simulator: Callable[..., SimulatorProcess]
+    ) -> None:
+        simulator = make_simulator("--accounts", "1", "--orders", "3")
+        now = timezone.now()
+        for seconds in (0, 1.5, 3, 4.5, 7):
+            look_at(FIRST, now=now + timedelta(seconds=seconds))
+        assert len(simulator.control.log()) == 3, "at first, once it is looked at, and when nobody else has listed it"
 
     def test_falls_back_to_the_last_list_when_the_broker_is_not_there(self) -> None:
         now = timezone.now()
