@@ -1,5 +1,6 @@
 """Which broker this installation reaches, in words."""
 
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -12,14 +13,39 @@ def broker_host() -> str:
     return urlsplit(settings.CLEAR_STREET_BASE_URL).netloc.rpartition("@")[2]
 
 
-def environment() -> str:
-    """One word for the place that a kill would reach."""
+@dataclass(frozen=True)
+class Place:
+    """The place that a kill would reach, told so that no two can be mistaken for each other."""
+
+    kind: str
+    name: str
+    meaning: str
+
+    @property
+    def host(self) -> str:
+        return broker_host()
+
+
+PRODUCTION = Place("production", "PRODUCTION", "real orders")
+SIMULATOR = Place("simulator", "SIMULATOR", "nothing here is real")
+LOCAL = Place("local", "LOCAL", "what answers on this machine is not known: a tunnel would reach real orders")
+OTHER = Place("other", "", "not known here as production or test: take it for real")
+
+
+def place() -> Place:
+    """Say which kind of place this is. Only the simulator's own setting makes it unreal."""
     host = urlsplit(settings.CLEAR_STREET_BASE_URL).hostname or ""
     if settings.BROKER_IS_SIMULATOR:
-        return "SIMULATOR"
+        return SIMULATOR
     if _is_loopback(host):
-        return "LOCAL"
-    return "PRODUCTION" if host == PRODUCTION_HOST else host
+        return LOCAL
+    return PRODUCTION if host == PRODUCTION_HOST else OTHER
+
+
+def environment() -> str:
+    """Return one word for the place that a kill would reach."""
+    found = place()
+    return found.host if found is OTHER else found.name
 
 
 def _is_loopback(host: str) -> bool:

@@ -68,6 +68,10 @@ class Page:
     def environment(self) -> str:
         return which_broker.environment()
 
+    @property
+    def place(self) -> which_broker.Place:
+        return which_broker.place()
+
 
 def page(request: HttpRequest) -> dict[str, object]:
     return {"page": Page(request)} if hasattr(request, "user") else {}

@@ -83,6 +83,10 @@ class FilterBar:
         return bool(self._errors)
 
     @property
+    def errors(self) -> dict[str, str]:
+        return self._errors
+
+    @property
     def is_set(self) -> bool:
         return any(self._given(name) for name in FILTER_FIELDS)
 

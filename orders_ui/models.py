@@ -1,6 +1,23 @@
-"""What pages keep of their own. Nothing of the business, and nothing that anybody else reads."""
+"""What pages keep of their own: what a person keeps for themselves, and who looks. Nothing of the business."""
 
+from django.contrib.auth.models import User
 from django.db import models
+
+
+class SavedFilter(models.Model):
+    """A filter of the orders that somebody wants again, as a part of an address."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_filters")
+    name = models.CharField(max_length=60)
+    query = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("name",)
+        constraints = [models.UniqueConstraint(fields=("user", "name"), name="one_saved_filter_of_a_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Looking(models.Model):

@@ -13,6 +13,7 @@ from .views import (
     incident,
     kills,
     light,
+    saved_filters,
     trail_files,
     users,
     verification,
@@ -22,7 +23,11 @@ register_converter(NumberConverter, "number")
 
 urlpatterns = [
     path("", desk.desk, name="desk"),
+    path("accounts/", account.choose, name="choose"),
     path("accounts/<number:account_id>/", account.account, name="account"),
+    path("accounts/<number:account_id>/rows/", account.more, name="more_orders"),
+    path("accounts/<number:account_id>/orders.txt", account.text, name="orders_text"),
+    path("accounts/<number:account_id>/filters/", saved_filters.saved_filters, name="saved_filters"),
     path("kills/", kills.kills, name="kills"),
     path("kills/new/", kills.confirm, name="confirm"),
     path("kills/new/reach/", kills.reach, name="reach"),

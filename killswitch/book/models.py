@@ -69,9 +69,7 @@ class Snapshot(models.Model):
     """The open orders of an account as last listed, compressed."""
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, primary_key=True, related_name="snapshot")
-    listing = models.UUIDField(
-        default=uuid.uuid4, help_text="another one for every list, so that it can be known again"
-    )
+    listing = models.UUIDField(default=uuid.uuid4, help_text="another one for every list")
     orders = models.BinaryField()
 
     class Meta:

@@ -6,7 +6,7 @@
   const isPoll = (event) => event.detail.requestConfig.triggeringEvent === undefined
     && event.detail.requestConfig.verb === "get" && event.detail.elt.getAttribute("hx-trigger") !== null;
   // Whoever holds a part of the page still puts this attribute on it (see orders.js).
-  const isHeld = (target) => target.hasAttribute("data-held");
+  const isHeld = (target) => target.closest("[data-held]") !== null;
 
   // In a tab that nobody sees, only what has an end to tell goes on: a kill.
   const isUnseen = (target) => document.hidden && !target.hasAttribute("data-follows-unseen");

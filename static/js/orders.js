@@ -1,10 +1,12 @@
-// The orders of an account: what is selected, and a filter that is typed and not yet applied.
+// The orders of an account: what is selected, a filter that is typed and not yet applied, rows as one scrolls.
 (() => {
   "use strict";
   const SELECTED_AT_MOST = 200;
+  const MORE_BEFORE = "1500px 0px"; // rows are asked for before they are scrolled to
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const ticked = () => all("#selection input[name=order_id]:checked");
+  const isHere = () => one("#orders") !== null;
 
   // --- the table does not change under somebody's hand
   function showHeld() {
@@ -21,10 +23,11 @@
   function showSelection() {
     const count = ticked().length;
     const button = one("#cancel-selected");
-    if (!button) return;
-    one("[data-selected]").textContent = count ? `\u00a0(${count})` : "";
-    one("[data-too-many]").hidden = count <= SELECTED_AT_MOST;
-    button.disabled = count === 0 || count > SELECTED_AT_MOST;
+    if (button) {
+      one("[data-selected]").textContent = count ? `\u00a0(${count})` : "";
+      one("[data-too-many]").hidden = count <= SELECTED_AT_MOST;
+      button.disabled = count === 0 || count > SELECTED_AT_MOST;
+    }
     const everything = one("[data-select-all]");
     if (everything) {
       everything.hidden = false;
@@ -35,6 +38,7 @@
   }
 
   document.addEventListener("change", (event) => {
+    if (!isHere()) return;
     if (event.target.matches("[data-select-all]")) {
       all("#selection input[name=order_id]").forEach((box) => { box.checked = event.target.checked; });
     }
@@ -52,18 +56,95 @@
   });
 
   // --- a filter that is typed and not yet applied: the red button would reach more than what is on the screen
-  function holdCancel(event) {
+  function holdCancel() {
     const button = one("#cancel-match");
-    if (!button || !event.target.closest(".filter")) return;
-    button.removeAttribute("href");
-    button.setAttribute("aria-disabled", "true");
-    button.textContent = "Press Filter first";
+    if (button) {
+      button.removeAttribute("href");
+      button.setAttribute("aria-disabled", "true");
+      button.textContent = "Filtering\u2026";
+    }
     one("#orders").setAttribute("data-filter-changed", "");
     showHeld();
   }
-  document.addEventListener("input", holdCancel);
-  document.addEventListener("change", holdCancel);
+  function onFilter(event) {
+    if (event.target.closest("#filter")) holdCancel();
+  }
+  document.addEventListener("input", onFilter);
+  document.addEventListener("change", onFilter);
 
-  document.addEventListener("htmx:afterSwap", showSelection);
-  document.addEventListener("DOMContentLoaded", showSelection);
+  const typed = () => new URLSearchParams(new FormData(one("#filter"))).toString();
+  let asked = "";
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.elt.id === "filter") asked = typed();
+    if (event.detail.elt.id === "poll") {
+      chunksInView().forEach((chunk) => event.detail.formData.append("chunk", chunk.dataset.chunk));
+    }
+  });
+  function showFiltered(event) {
+    if (event.detail.requestConfig?.elt.id !== "filter") return;
+    if (typed() !== asked) { holdCancel(); return; } // typed on while the answer was on its way
+    one("#orders").removeAttribute("data-filter-changed");
+    for (const field of all("#filter [aria-describedby]")) {
+      const isWrong = one(`#${field.getAttribute("aria-describedby")}`).textContent !== "";
+      if (isWrong) field.setAttribute("aria-invalid", "true"); else field.removeAttribute("aria-invalid");
+    }
+  }
+  // What the filter shows as chosen in a closed list of choices.
+  document.addEventListener("change", (event) => {
+    const choices = event.target.closest("#filter details");
+    if (!choices) return;
+    const chosen = all("input:checked", choices).map((box) => box.parentElement.textContent.trim());
+    one("summary", choices).textContent = chosen.join(", ") || "any";
+  });
+
+  // --- more rows, as one scrolls
+  function askForMore(entries) {
+    if (entries.some((entry) => entry.isIntersecting)) entries[0].target.dispatchEvent(new Event("more", { bubbles: true }));
+  }
+  const nearTheEnd = new IntersectionObserver(askForMore, { rootMargin: MORE_BEFORE });
+  function watchTheEnd() {
+    nearTheEnd.disconnect();
+    const link = one("#more-orders");
+    if (link) nearTheEnd.observe(link);
+  }
+  function chunksInView() {
+    const isInView = (chunk) => {
+      const { top, bottom } = chunk.getBoundingClientRect();
+      return bottom > 0 && top < window.innerHeight;
+    };
+    const chunks = all("[data-chunk]");
+    const seen = chunks.filter(isInView);
+    return seen.length ? seen : chunks.slice(0, 1);
+  }
+
+  // --- copying: all that match, not only what is on the screen
+  async function copy(link) {
+    const said = one("#copied");
+    said.textContent = "Copying\u2026";
+    try {
+      const answer = await fetch(link.href, { headers: { Accept: "text/plain" }, redirect: "error" });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const text = await answer.text();
+      await navigator.clipboard.writeText(text);
+      said.textContent = `Copied ${(text.trimEnd().split("\n").length - 2).toLocaleString("en-US")} orders.`;
+    } catch (error) {
+      said.textContent = `Not copied (${error.message}).`;
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-copy]");
+    if (!link || !navigator.clipboard) return; // without a clipboard the link opens the text
+    event.preventDefault();
+    copy(link);
+  });
+
+  function show(event) {
+    if (!isHere()) return;
+    if (event.type === "htmx:afterSwap") showFiltered(event);
+    showSelection();
+    watchTheEnd();
+  }
+  document.addEventListener("htmx:afterSwap", show);
+  document.addEventListener("htmx:oobAfterSwap", show);
+  document.addEventListener("DOMContentLoaded", show);
 })();

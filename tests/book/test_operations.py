@@ -77,7 +77,6 @@ class TestSave:
         save(7, whole(order("old")), now - timedelta(seconds=5))
         assert [o.id for o in queries.open_book(7).orders] == ["new"]
 
-
     def test_counts_what_came_in_the_minute_before_the_list_whatever_became_of_it(self) -> None:
         now = timezone.now()
         ago = (-1, 0, 4, 6, 6, 59, 60, 3600)

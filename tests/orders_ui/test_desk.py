@@ -213,13 +213,6 @@ class TestAccount:
         text = text_of(desk_client, "/accounts/1001/")
         assert 'title="BUY AAPL C200, AAPL C210">2 legs<' in text
 
-    def test_shows_the_first_500_and_says_so(self, desk_client: Client, fill: Fill) -> None:
-        fill(*(order(number) for number in range(501)))
-        response = desk_client.get("/accounts/1001/")
-        assert response.content.count(b'name="order_id"') == 500
-        assert b"500 of 501 shown; the filter and the kill cover all" in response.content
-        assert b"Cancel the 501 that match" in response.content
-
     def test_quotes_an_order_id_in_its_address(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1, id="a/b&c d"))
         assert "order_id=a%2Fb%26c%20d" in text_of(desk_client, "/accounts/1001/")

@@ -1,0 +1,320 @@
+"""The desk: every account with its sums, sorted, in blocks that a poll asks for one by one.
+
+The template engine takes too long over a thousand rows: it makes the row once, and `format_html` fills it in.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from killswitch.book.models import Account, AccountList
+from killswitch.book.queries import account_list, accounts
+from killswitch.kills.decision import FILTER_FIELDS, FILTER_NAMES, LARGEST_ACCOUNT, InvalidDecision, read_filter
+from killswitch.kills.models import Kill
+from killswitch.kills.queries import sweeping_kill_by_account
+from killswitch.words import NOTHING, counted, dollars, figure, unpriced
+
+from .reach import OLD_AFTER, Tally
+from .rows import age_words, is_old
+from .sorting import Column, Sorting
+
+ROWS_IN_A_BLOCK = 20
+SPARK_HEIGHT = 12
+SPARK_FULL_AT = 10  # so that one order does not look like a storm
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    account: Account
+    kill: Kill | None
+
+    @property
+    def kill_words(self) -> str:
+        if self.kill is None:
+            return ""
+        if self.kill.is_held:
+            return "latched"
+        return "dry run" if self.kill.dry_run else "kill running"
+
+    @property
+    def name(self) -> str:
+        return self.account.short_name or self.account.full_name
+
+    @cached_property
+    def arrived(self) -> int:
+        return sum(self.account.arrivals)
+
+    @property
+    def is_old(self) -> bool:
+        return is_old(self.account.listed_at)
+
+    def is_sought(self, words: Sequence[str]) -> bool:
+        """Say whether each word occurs in the number or the names, as the page's script does."""
+        text = f"{self.account.account_id} {self.account.short_name} {self.account.full_name}".lower()
+        return all(word in text for word in words)
+
+    def state(self) -> str:
+        """Return everything that the row shows but for what time alone changes."""
+        account = self.account
+        return repr(
+            (
+                account.account_id,
+                account.short_name,
+                account.full_name,
+                account.status,
+                account.is_listed,
+                account.listed_at,
+                account.is_whole,
+                account.error,
+                account.open_orders,
+                account.buys,
+                account.sells,
+                account.stops,
+                account.notional,
+                account.unpriced,
+                account.oldest_at,
+                account.arrivals,
+                self.kill and self.kill.id,
+                self.kill_words,
+            )
+        )
+
+    def cells(self, now: datetime, sought: Sequence[str]) -> dict[str, Any]:
+        account, is_listed = self.account, self.account.listed_at is not None
+        return {
+            "id": account.account_id,
+            "hidden": "" if self.is_sought(sought) else mark_safe(" hidden"),
+            "killing": self._killing(),
+            "mark": self._mark(),
+            "name": self.name,
+            "full_name": account.full_name,
+            "status": account.status or NOTHING,
+            "gone": "" if account.is_listed else mark_safe(' <span class="bad">no longer listed</span>'),
+            "orders": figure(account.open_orders) if is_listed else "unknown",
+            "buys": figure(account.buys) if is_listed else NOTHING,
+            "sells": figure(account.sells) if is_listed else NOTHING,
+            "stops": figure(account.stops) if is_listed else NOTHING,
+            "notional": dollars(account.notional) if is_listed else "unknown",
+            "unpriced": format_html(" <small>{}</small>", unpriced(account.unpriced)) if account.unpriced else "",
+            "oldest": _age(account.oldest_at, now),
+            "arrived": figure(self.arrived) if is_listed else NOTHING,
+            "spark": spark(account.arrivals) if self.arrived else "",
+            "list": self._list(now),
+        }
+
+    def _killing(self) -> SafeString | str:
+        return format_html(' class="killing {}"', self._kill_class) if self.kill else ""
+
+    def _mark(self) -> SafeString | str:
+        if self.kill is None:
+            return ""
+        account_id, address = self.account.account_id, reverse("kill", args=[self.kill.id])
+        mark = ' <a id="kill-of-{}" class="mark {}" href="{}">{}</a>'
+        return format_html(mark, account_id, self._kill_class, address, self.kill_words)
+
+    @property
+    def _kill_class(self) -> str:
+        return self.kill_words.replace(" ", "-")
+
+    def _list(self, now: datetime) -> SafeString:
+        account = self.account
+        if account.listed_at is None:
+            words = mark_safe('<span class="warn">not listed yet</span>')
+        else:
+            words = format_html("{} old", _age(account.listed_at, now, old_after=OLD_AFTER.total_seconds()))
+            if not account.is_whole:
+                words += mark_safe(', <span class="bad">incomplete</span>')
+        if account.error:
+            words += format_html(', <span class="bad" title="{}">last try failed</span>', account.error)
+        return words
+
+
+def _age(at: datetime | None, now: datetime, old_after: float | None = None) -> SafeString | str:
+    """Write an age that the page's script counts on, and marks once it is old."""
+    if at is None:
+        return NOTHING
+    seconds = max(0, int((now - at).total_seconds()))
+    text = age_words(at)
+    stamp = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if old_after is None:
+        return format_html('<time datetime="{}" data-age="{}">{}</time>', stamp, seconds, text)
+    css, limit = "warn" if seconds > old_after else "", f"{old_after:g}"
+    time = '<time class="{}" datetime="{}" data-age="{}" data-old-after="{}">{}</time>'
+    return format_html(time, css, stamp, seconds, limit, text)
+
+
+def spark(parts: Sequence[int]) -> SafeString:
+    """Draw how many orders came in each part of the minute; say the most in words."""
+    most = max(*parts, SPARK_FULL_AT)
+    bars = ""
+    for place, count in enumerate(parts):
+        if count:
+            height = max(1, round(count * SPARK_HEIGHT / most))
+            bars += f"M{3 * place} {SPARK_HEIGHT}v-{height}h2v{height}z"
+    drawing = '<svg class="spark" viewBox="0 0 {} {}" aria-hidden="true"><path d="{}"/></svg>'
+    words = '<span class="unseen">, at most {} in {} s</span>'
+    return format_html(drawing + words, 3 * len(parts) - 1, SPARK_HEIGHT, bars, max(parts), 60 // (len(parts) or 1))
+
+
+def _known(read: Callable[[Account], Any], most: Any = float("inf")) -> Callable[[AccountRow], Any]:
+    """Sort what was never listed as the most there can be: unknown is open."""
+    return lambda row: most if row.account.listed_at is None else read(row.account)
+
+
+def _since(at: datetime | None) -> float:
+    return -at.timestamp() if at else float("-inf")
+
+
+COLUMNS: tuple[Column[AccountRow], ...] = (
+    Column("account", "Account", lambda row: row.account.account_id, is_figure=False),
+    Column("name", "Name", lambda row: row.name.lower(), is_figure=False),
+    Column("status", "Status", lambda row: row.account.status.lower(), is_figure=False),
+    Column("orders", "Open orders", _known(lambda account: account.open_orders)),
+    Column("buys", "Buys", _known(lambda account: account.buys)),
+    Column("sells", "Sells", _known(lambda account: account.sells)),
+    Column("stops", "Stops", _known(lambda account: account.stops)),
+    Column("notional", "Open notional", _known(lambda account: account.notional or 0, Decimal("Infinity"))),
+    Column("oldest", "Oldest order", _known(lambda account: _since(account.oldest_at))),
+    Column("arrivals", "Arrivals, 1 min", lambda row: float("inf") if not row.account.listed_at else row.arrived),
+    Column("list", "List", lambda row: _since(row.account.listed_at) if row.account.listed_at else float("inf")),
+)
+
+
+class Block:
+    """Some rows that stand together, and how to tell whether they have changed."""
+
+    def __init__(self, number: int, rows: list[AccountRow], desk: "Desk") -> None:
+        self.number = number
+        self._rows = rows
+        self._desk = desk
+
+    @cached_property
+    def digest(self) -> str:
+        text = "\n".join([*(row.state() for row in self._rows), str(self._desk.may_kill)])
+        return blake2b(text.encode(), digest_size=6).hexdigest()
+
+    @property
+    def html(self) -> SafeString:
+        row, now, sought = _row(self._desk.may_kill, self._desk.is_choice), timezone.now(), self._desk.sought
+        return format_html_join("", row, (each.cells(now, sought) for each in self._rows))
+
+
+@lru_cache
+def _row(may_kill: bool, is_choice: bool) -> str:
+    """Return a row of the desk with {names} where its cells go."""
+    account = reverse("account", args=[LARGEST_ACCOUNT]).replace(str(LARGEST_ACCOUNT), "{id}")
+    context = {"may_kill": may_kill, "is_choice": is_choice, "account": account}
+    return render_to_string("_desk_row.html", context)
+
+
+class Desk:
+    """Every account with its sums."""
+
+    def __init__(
+        self,
+        rows: list[AccountRow],
+        listed: AccountList,
+        asked: QueryDict | None = None,
+        *,
+        may_kill: bool = False,
+        is_choice: bool = False,
+    ) -> None:
+        asked = asked if asked is not None else QueryDict()
+        self.address = reverse("choose" if is_choice else "desk")
+        self.sorting = Sorting(COLUMNS, asked, address=self.address)
+        self.rows = self.sorting.sort(rows)
+        self.listed = listed
+        self.may_kill = may_kill
+        self.is_choice = is_choice
+        self.query = asked.get("q", "").strip()[:200]
+        self.sought = self.query.lower().split()
+        self._seen = asked.get("has", "")
+        self.total = Tally()
+        for row in rows:
+            account = row.account
+            self.total.add(
+                orders=account.open_orders,
+                stops=account.stops,
+                unpriced=account.unpriced,
+                notional=account.notional or Decimal(0),
+            )
+        self.buys = sum(row.account.buys for row in rows)
+        self.sells = sum(row.account.sells for row in rows)
+
+    @property
+    def latched(self) -> int:
+        return sum(row.kill is not None and row.kill.is_held for row in self.rows)
+
+    @property
+    def never_listed(self) -> int:
+        return sum(row.account.listed_at is None for row in self.rows)
+
+    @property
+    def accounts_are_old(self) -> bool:
+        return bool(self.listed.error)
+
+    @property
+    def found_words(self) -> str:
+        """Say how many rows the filter leaves; empty where there is none."""
+        if not self.sought:
+            return ""
+        found = sum(row.is_sought(self.sought) for row in self.rows)
+        return f"{found:,} of {counted(len(self.rows), 'account')} shown"
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        starts = range(0, len(self.rows), ROWS_IN_A_BLOCK)
+        return [Block(number, self.rows[start : start + ROWS_IN_A_BLOCK], self) for number, start in enumerate(starts)]
+
+    @property
+    def has(self) -> str:
+        """Return what a page that shows all this has, for its next poll."""
+        return ".".join(block.digest for block in self.blocks)
+
+    @cached_property
+    def news(self) -> list[Block] | None:
+        """Return the blocks that are not as the page has them; None where it needs everything anew."""
+        seen = self._seen.split(".")
+        if not self._seen or len(seen) != len(self.blocks):
+            return None
+        return [block for block, digest in zip(self.blocks, seen, strict=True) if block.digest != digest]
+
+
+def desk_rows(asked: QueryDict | None = None, *, may_kill: bool = False, is_choice: bool = False) -> Desk:
+    kills = sweeping_kill_by_account()
+    rows = [AccountRow(account, kills.get(account.account_id)) for account in accounts()]
+    return Desk(rows, account_list(), asked, may_kill=may_kill, is_choice=is_choice)
+
+
+class Choice:
+    """The accounts on which a filter may be used; the filter goes with whatever is chosen."""
+
+    def __init__(self, asked: QueryDict) -> None:
+        """Read the filter. Raises InvalidDecision."""
+        values = {name: [str(value) for value in found] for name, found in asked.lists()}
+        unknown = values.keys() - FILTER_FIELDS - {"q", "sort"}
+        if unknown:
+            raise InvalidDecision(dict.fromkeys(unknown, "is not a field of this filter"))
+        self.filter = read_filter(values)
+        self.carried = [(name, value) for name in FILTER_NAMES for value in values.get(name, []) if value]
+        self.desk = desk_rows(asked, may_kill=True, is_choice=True)
+
+    @property
+    def sentence(self) -> str:
+        return self.filter.sentence()
+
+    @property
+    def all_address(self) -> str:
+        return f"{reverse('confirm')}?{urlencode([('all_accounts', 'on'), *self.carried])}"
