@@ -19,8 +19,8 @@ from killswitch.kills.decision import FILTER_FIELDS, InvalidDecision, read_filte
 from killswitch.kills.filter import OrderFilter
 from killswitch.words import exact_time
 
-from .reach import Tally
 from .order_rows import AGE, COLUMNS, TEXT_COLUMNS, OrderColumn, OrderRow, text_line
+from .reach import Tally
 from .rows import age_words, is_old
 from .sorting import Sorting
 
