@@ -5,6 +5,8 @@
 
   const isPoll = (event) => event.detail.requestConfig.triggeringEvent === undefined
     && event.detail.requestConfig.verb === "get" && event.detail.elt.getAttribute("hx-trigger") !== null;
+  // The armed light speaks for itself (see light.js).
+  const isLight = (event) => event.detail.elt.id === "light";
   // Whoever holds a part of the page still puts this attribute on it (see orders.js).
   const isHeld = (target) => target.closest("[data-held]") !== null;
 
@@ -25,6 +27,7 @@
   // --- silence: a page that no longer follows says so
   let silentSince = null;
   function tellSilence(event) {
+    if (isLight(event)) return;
     const line = one("#stale");
     const isPost = event.detail.requestConfig && event.detail.requestConfig.verb !== "get";
     silentSince = silentSince || new Date().toISOString().slice(11, 19);
@@ -50,7 +53,7 @@
   });
   // An answer without content is one, too: nothing has changed.
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (!event.detail.successful) return;
+    if (!event.detail.successful || isLight(event)) return;
     silentSince = null;
     one("#stale").hidden = true;
   });

@@ -136,6 +136,11 @@ class Stack:
         wait_for(lambda: "watching" in process.said, "the watchdog", 30)
         return process
 
+    def lookout(self, name: str = "lookout", **settings: str) -> Process:
+        process = self.start(name, [sys.executable, "manage.py", "lookout"], **settings)
+        wait_for(lambda: "watching" in process.said, "the lookout", 30)
+        return process
+
     def web(self, **settings: str) -> str:
         """Start the web process on a free port and return its address."""
         command = [sys.executable, "-m", "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"]

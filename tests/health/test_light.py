@@ -1,0 +1,118 @@
+"""What a page reads of the light: rows alone, and how old they are."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from killswitch.health import queries
+from killswitch.health.models import Finding, Watch
+from killswitch.health.verdict import Fault, Part, Verdict
+from killswitch.health.writable import refuses_writes
+
+NOW = timezone.now
+
+
+def shine(verdict: Verdict = Verdict.ARMED, *, seconds_ago: float = 0, **faults: Fault) -> None:
+    """Write what a lookout would have written."""
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    Watch.objects.update_or_create(id=1, defaults={"seen_at": at, "verdict": verdict, "since": at, "where": "host-a"})
+    for part in Part:
+        if part != Part.LOOKOUT:
+            code = faults[part.value].code if part.value in faults else ""
+            values = {"fault": code, "says": f"{part} says so", "checked_at": at, "since": at, "took_us": 1500}
+            Finding.objects.update_or_create(part=part, defaults=values)
+
+
+@pytest.mark.django_db
+class TestLight:
+    def test_is_armed_where_all_is_well(self) -> None:
+        shine()
+        light = queries.light()
+        assert (light.verdict, light.sentence, light.do, light.break_glass) == (Verdict.ARMED, "", "", "")
+        assert {standing.part for standing in light.parts} == set(Part)
+
+    def test_takes_two_questions(self, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+        shine()
+        with django_assert_num_queries(2):
+            queries.light()
+
+    def test_says_the_worst_first_and_the_others_after(self) -> None:
+        shine(Verdict.NOT_ARMED, broker=Fault.KEY_REFUSED, disk=Fault.DISK_LOW)
+        light = queries.light()
+        assert light.sentence == Fault.KEY_REFUSED.value.says
+        assert light.others == (Fault.DISK_LOW,)
+        assert light.break_glass.startswith("python manage.py kill --break-glass")
+
+    def test_is_not_known_once_the_last_look_is_old(self) -> None:
+        shine(seconds_ago=14)
+        assert queries.light().verdict == Verdict.ARMED
+        shine(seconds_ago=19)
+        light = queries.light()
+        assert (light.verdict, light.faults) == (Verdict.NOT_KNOWN, [Fault.NOBODY_LOOKS])
+
+    def test_is_not_armed_where_nobody_looks_and_the_database_takes_nothing_in(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(queries, "refuses_writes", lambda: True)
+        shine(seconds_ago=60)
+        light = queries.light()
+        assert (light.verdict, light.faults) == (Verdict.NOT_ARMED, [Fault.DATABASE_GONE])
+
+    def test_is_not_known_where_a_vital_part_was_not_looked_at_for_long(self) -> None:
+        shine()
+        Finding.objects.filter(part=Part.WORKER).update(checked_at=timezone.now() - timedelta(minutes=5))
+        assert queries.light().verdict == Verdict.NOT_KNOWN
+        Finding.objects.filter(part=Part.WORKER).delete()
+        assert queries.light().verdict == Verdict.NOT_KNOWN
+
+    def test_stays_as_bad_as_it_was_until_better_has_held(self) -> None:
+        shine(Verdict.NOT_ARMED)
+        Watch.objects.update(better_since=timezone.now())
+        light = queries.light()
+        assert (light.verdict, light.faults) == (Verdict.NOT_ARMED, ())
+        assert "once that has held" in light.sentence
+
+    def test_goes_by_the_databases_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A web machine whose clock is an hour off shows the same ages."""
+        shine(seconds_ago=3)
+        an_hour_on = timezone.now() + timedelta(hours=1)
+        monkeypatch.setattr("killswitch.health.queries.timezone.now", lambda: an_hour_on)
+        light = queries.light()
+        assert light.verdict == Verdict.ARMED
+        assert light.checked_at is not None
+        assert 2 < (an_hour_on - light.checked_at).total_seconds() < 10
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRefusesWrites:
+    def test_not_where_it_takes_them(self) -> None:
+        assert not refuses_writes()
+        shine()  # and it still does
+
+    def test_where_it_is_read_only(self) -> None:
+        only_reads, all_again = {
+            "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+            "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+        }[connection.vendor]
+        with connection.cursor() as cursor:
+            cursor.execute(only_reads)
+            try:
+                assert refuses_writes()
+            finally:
+                cursor.execute(all_again)
+        assert not refuses_writes()
+
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="a lock of SQLite")
+    def test_not_where_somebody_else_writes_just_now(self) -> None:
+        other: Any = connection.copy()
+        try:
+            with other.cursor() as cursor:
+                cursor.execute("BEGIN IMMEDIATE")
+                assert not refuses_writes()
+                cursor.execute("ROLLBACK")
+        finally:
+            other.close()

@@ -1,0 +1,251 @@
+"""The lookout as it runs, against real parts that are stopped, frozen and broken."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from killswitch.audit.models import Entry, Kind
+from killswitch.book.operations import refresh
+from killswitch.health import queries
+from killswitch.health.models import Heartbeat, Watch
+from killswitch.health.queries import Light
+from killswitch.health.verdict import Fault, Part, Verdict
+from killswitch.notary.models import Notary
+from tests.conftest import database_url, wait_for
+from tests.faults.stack import Process, Stack
+
+NO_ACCOUNTS = '{"data": [], "metadata": {"total_items": 0}}'
+QUICK = {"LIGHT_EVERY_SECONDS": "0.3", "LIGHT_DISK_LOW_MB": "10"}
+
+
+@pytest.fixture
+def stack(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """Redis, a broker with two accounts, and what else the light asks for: a fresh book, a notary."""
+    made = Stack(database_url(), **QUICK)
+    broker = made.broker("--accounts", "2", "--orders", "3")
+    monkeypatch.setenv("CLEAR_STREET_BASE_URL", broker.url)
+    monkeypatch.setenv("CLEAR_STREET_API_KEY", broker.api_key)
+    refresh(requests_per_second=50, now=timezone.now())
+    # It is heard of for as long as a test lasts.
+    Notary.objects.create(host="elsewhere", seen_at=timezone.now() + timedelta(minutes=5))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def all_of_it(stack: Stack) -> dict[str, Process]:
+    parts = {"redis": stack.redis(), "watchdog": stack.watchdog(), "worker": stack.worker()}
+    parts["lookout"] = stack.lookout()
+    shows(Verdict.ARMED)
+    return parts
+
+
+def shows(verdict: Verdict, *faults: Fault, seconds: float = 30) -> Light:
+    """Wait until the light shows this, and return it."""
+
+    def look() -> Light | None:
+        light = queries.light()
+        return light if (light.verdict, tuple(light.faults)) == (verdict, faults) else None
+
+    def told() -> str:
+        light = queries.light()
+        parts = {each.part.value: each.says for each in light.parts if each.fault}
+        return f"{verdict}: it shows {light.verdict} {[fault.code for fault in light.faults]} {parts}"
+
+    deadline = time.monotonic() + seconds
+    while (light := look()) is None:
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:g} s in vain for {told()}")
+        time.sleep(0.05)
+    return light
+
+
+def part_of(light: Light, part: Part) -> queries.PartStanding:
+    return next(standing for standing in light.parts if standing.part == part)
+
+
+def changes() -> list[tuple[str, str]]:
+    entries = Entry.objects.filter(kind=Kind.LIGHT_CHANGED).order_by("id")
+    return [(entry.data["before"], entry.data["after"]) for entry in entries]
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestWorker:
+    def test_that_is_frozen_is_missed_and_found_again(self, all_of_it: dict[str, Process]) -> None:
+        """Its process lives, its connections stand: only the canary tells."""
+        assert part_of(queries.light(), Part.WORKER).says.startswith("worker@")
+        all_of_it["worker"].freeze()
+        shows(Verdict.SLOWER, Fault.WORKER_GONE)
+        all_of_it["worker"].thaw()
+        shows(Verdict.ARMED)
+        assert changes() == [("not_known", "armed"), ("armed", "slower"), ("slower", "armed")]
+
+    def test_that_is_gone_with_the_watchdog_leaves_nobody(self, all_of_it: dict[str, Process]) -> None:
+        all_of_it["watchdog"].freeze()
+        shows(Verdict.UNGUARDED, Fault.WATCHDOG_GONE)
+        all_of_it["worker"].kill()
+        shows(Verdict.NOT_ARMED, Fault.NOBODY)
+        last = Entry.objects.filter(kind=Kind.LIGHT_CHANGED).latest("id")
+        assert last.sentence.startswith(
+            "Armed light: ARMED, WITHOUT ITS SAFETY NET → NOT ARMED. Nobody would carry out"
+        )
+        assert last.data["parts"].keys() == {"watchdog", "worker"}
+
+    def test_that_does_not_get_through_to_the_broker_is_told_of(self, stack: Stack) -> None:
+        stack.redis()
+        stack.watchdog()
+        stack.worker(CLEAR_STREET_API_KEY="another-key")
+        stack.lookout()
+        light = shows(Verdict.NOT_ARMED, Fault.WORKER_CUT_OFF)
+        assert "the key is refused" in part_of(light, Part.WORKER).says
+        assert "another-key" not in repr(light.parts)
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestRedis:
+    @pytest.mark.parametrize("how", [Process.kill, Process.freeze])
+    def test_that_does_not_answer_keeps_nothing_else_from_being_told(
+        self, how: Callable[[Process], None], all_of_it: dict[str, Process]
+    ) -> None:
+        how(all_of_it["redis"])
+        shows(Verdict.SLOWER, Fault.REDIS_GONE)
+        broken_at = timezone.now()
+        for part in (Part.BROKER, Part.DATABASE, Part.WATCHDOG):
+            wait_for(lambda part=part: checked_after(part, broken_at), f"{part} to be looked at again", 8)
+        shows(Verdict.SLOWER, Fault.REDIS_GONE)
+
+
+def checked_after(part: Part, moment: object) -> bool:
+    standing = part_of(queries.light(), part)
+    return standing.fault is None and standing.checked_at is not None and standing.checked_at > moment
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestBroker:
+    def test_that_refuses_the_key_disarms(self, all_of_it: dict[str, Process], stack: Stack) -> None:
+        refuse = {"status": 401, "message": "Invalid or missing API key"}
+        fault = stack.control.add_fault(match={"call": "accounts"}, do=refuse)
+        light = shows(Verdict.NOT_ARMED, Fault.KEY_REFUSED)
+        assert part_of(light, Part.BROKER).says == "the key is refused (401: Invalid or missing API key)"
+        assert light.break_glass
+        stack.control.remove_fault(fault)
+        shows(Verdict.ARMED)
+
+    def test_that_loses_one_answer_changes_nothing(self, all_of_it: dict[str, Process], stack: Stack) -> None:
+        stack.control.add_fault(match={"call": "version"}, do={"status": 503}, times=1)
+        wait_for(lambda: stack.control.faults()[0]["times"] == 0, "the answer that is lost")
+        seen_at = Watch.objects.get().seen_at
+        wait_for(lambda: (Watch.objects.get().seen_at - seen_at).total_seconds() > 1, "some looks more")
+        assert changes() == [("not_known", "armed")]
+
+    def test_that_is_silent_disarms_and_keeps_nothing_else_from_being_told(
+        self, all_of_it: dict[str, Process], stack: Stack
+    ) -> None:
+        os.kill(stack.simulator.pid, signal.SIGSTOP)
+        try:
+            shows(Verdict.NOT_ARMED, Fault.BROKER_GONE)
+            silent_at = timezone.now()
+            wait_for(lambda: checked_after(Part.REDIS, silent_at), "Redis to be looked at again", 8)
+        finally:
+            os.kill(stack.simulator.pid, signal.SIGCONT)
+
+    def test_that_names_no_account_disarms(self, stack: Stack) -> None:
+        stack.control.add_fault(match={"call": "accounts"}, do={"body": {"raw": NO_ACCOUNTS}})
+        stack.redis()
+        stack.watchdog()
+        stack.worker()
+        stack.lookout()
+        shows(Verdict.NOT_ARMED, Fault.NO_ACCOUNTS)
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestTwoLookouts:
+    def test_take_turns_and_only_one_asks(self, stack: Stack) -> None:
+        stack.redis()
+        stack.watchdog()
+        stack.worker()
+        first = stack.lookout("first")
+        shows(Verdict.ARMED)
+        second = stack.lookout("second")
+        token = Watch.objects.get().token
+        count = asked(stack)
+        looks = Watch.objects.get().seen_at
+        wait_for(lambda: (Watch.objects.get().seen_at - looks).total_seconds() > 2, "some looks more")
+        assert Watch.objects.get().token == token
+        assert "looking" not in second.said
+        assert asked(stack) - count < 12  # one of them, every 0.3 s
+        first.terminate()
+        began = time.monotonic()
+        wait_for(lambda: first.exit_code is not None, "an end", 5)
+        assert time.monotonic() - began < 3
+        wait_for(lambda: Watch.objects.get().token not in (None, token), "the second to take over", 5)
+        shows(Verdict.ARMED)
+        assert changes() == [("not_known", "armed")]
+
+    def test_are_missed_by_each_other_and_never_both(self, stack: Stack) -> None:
+        stack.redis()
+        stack.watchdog()
+        stack.worker()
+        first, second = stack.lookout("first"), stack.lookout("second")
+        shows(Verdict.ARMED)
+        holder = first if "looking" in first.said else second
+        other = second if holder is first else first
+        holder.freeze()
+        wait_for(lambda: "looking" in other.said, "the other to take over", 15)
+        holder.thaw()
+        wait_for(lambda: "another lookout looks" in holder.said, "the first to notice", 10)
+        assert Watch.objects.count() == 1
+        shows(Verdict.ARMED)
+
+
+def asked(stack: Stack) -> int:
+    """Count how often the broker was asked for the accounts, but for those that answer canaries."""
+    return len([request for request in stack.control.log() if request["call"] == "accounts"])
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestNobodyLooks:
+    def test_is_not_known_from_the_start(self) -> None:
+        light = queries.light()
+        assert (light.verdict, light.faults) == (Verdict.NOT_KNOWN, [Fault.NOBODY_LOOKS])
+        assert "manage.py lookout" in light.do
+        assert light.break_glass
+
+    def test_is_not_known_after_a_while_and_the_gap_is_an_entry(
+        self, all_of_it: dict[str, Process], stack: Stack
+    ) -> None:
+        all_of_it["lookout"].kill()
+        light = shows(Verdict.NOT_KNOWN, Fault.NOBODY_LOOKS)
+        assert part_of(light, Part.LOOKOUT).word == "not known"
+        stack.lookout()
+        shows(Verdict.ARMED)
+        assert changes() == [("not_known", "armed"), ("not_known", "armed")]
+        assert "nobody_looked_since" in Entry.objects.filter(kind=Kind.LIGHT_CHANGED).latest("id").data
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_watchdog_beats_and_a_broken_heartbeat_stops_none_of_its_work(stack: Stack) -> None:
+    process = stack.watchdog()
+    beat = wait_for(lambda: Heartbeat.objects.filter(who="watchdog").first(), "a beat")
+    wait_for(lambda: Heartbeat.objects.get().seen_at > beat.seen_at, "the next beat", 8)
+    process.terminate()
+    wait_for(lambda: process.exit_code == 0, "its end", 5)
+
+
+def test_ends_at_once_while_redis_broker_and_database_are_silent(stack: Stack) -> None:
+    redis = stack.redis()
+    process = stack.lookout()
+    wait_for(lambda: "looking" in process.said, "a first look")
+    redis.freeze()
+    os.kill(stack.simulator.pid, signal.SIGSTOP)
+    process.terminate()
+    began = time.monotonic()
+    wait_for(lambda: process.exit_code is not None, "its end", 5)
+    assert time.monotonic() - began < 3
+    assert process.exit_code in (0, -signal.SIGTERM)
+    os.kill(stack.simulator.pid, signal.SIGCONT)
