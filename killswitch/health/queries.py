@@ -1,7 +1,7 @@
 """What can be said about the product's own parts, from the database alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import Error, connection
@@ -27,10 +27,12 @@ class PartStanding:
     took_ms: float | None = None
     checked_at: datetime | None = None
     since: datetime | None = None
+    # What the fault comes to together with others.
+    comes_to: Fault | None = None
 
     @property
     def verdict(self) -> Verdict:
-        return self.fault.verdict if self.fault else Verdict.ARMED
+        return self.comes_to.verdict if self.comes_to else Verdict.ARMED
 
     @property
     def word(self) -> str:
@@ -39,7 +41,7 @@ class PartStanding:
             return "well"
         if self.fault in (Fault.UNCHECKED, Fault.UNCHECKED_VITAL, Fault.NOBODY_LOOKS):
             return "not known"
-        return "down" if self.verdict == Verdict.NOT_ARMED or self.fault.name.endswith("GONE") else "look at it"
+        return "down" if self.fault.verdict == Verdict.NOT_ARMED or self.fault.name.endswith("GONE") else "look at it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ def database_answers() -> bool:
 
 def not_known(fault: Fault = Fault.NOBODY_LOOKS) -> Light:
     """Return the light where nothing can be read."""
-    parts = [PartStanding(part=part, fault=unchecked(part)) for part in Part]
+    parts = [PartStanding(part=part, fault=unchecked(part), comes_to=unchecked(part)) for part in Part]
     return Light(verdict=fault.verdict, faults=[fault], parts=parts, checked_at=None, since=None)
 
 
@@ -112,17 +114,19 @@ def light() -> Light:
         return not_known()
     ages = _Ages(watch.now)
     found = _standings(ages)
+    nobody_looks = Fault.NOBODY_LOOKS if ages.is_old(watch.seen_at) else None
     lookout = PartStanding(
         part=Part.LOOKOUT,
-        fault=Fault.NOBODY_LOOKS if ages.is_old(watch.seen_at) else None,
+        fault=nobody_looks,
+        comes_to=nobody_looks,
         says=watch.where,
         checked_at=ages.here(watch.seen_at),
     )
-    parts = [*found.values(), lookout]
+    judged = judge({part: standing.fault for part, standing in found.items()})
+    parts = [*(replace(each, comes_to=judged.what_comes_of(each.fault)) for each in found.values()), lookout]
     if lookout.fault is not None:
         fault = Fault.DATABASE_GONE if refuses_writes() else lookout.fault
         return Light(verdict=fault.verdict, faults=[fault], parts=parts, checked_at=lookout.checked_at, since=None)
-    judged = judge({part: standing.fault for part, standing in found.items()})
     shown = Verdict(watch.verdict)
     return Light(
         verdict=max(shown, judged.verdict, key=lambda verdict: verdict.badness),

@@ -243,6 +243,11 @@ class Judgement:
     verdict: Verdict
     faults: tuple[Fault, ...]
 
+    def what_comes_of(self, fault: Fault | None) -> Fault | None:
+        """Return what a part's fault comes to beside the others."""
+        leaves_nobody = fault in CANNOT_BE_RUNG_FOR | WATCHDOG_NO_HELP and Fault.NOBODY in self.faults
+        return Fault.NOBODY if leaves_nobody else fault
+
 
 def unchecked(part: Part) -> Fault:
     return Fault.UNCHECKED_VITAL if part in VITAL else Fault.UNCHECKED

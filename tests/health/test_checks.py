@@ -163,6 +163,19 @@ class TestBroker:
         assert reached.fault == fault
         assert reached.says.startswith(says)
 
+    def test_is_not_called_gone_where_requests_wait_on_our_side(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A worker in the middle of a large kill must not be taken for cut off."""
+
+        def wait(coroutine: Any, timeout: float) -> None:
+            coroutine.close()
+            raise TimeoutError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(broker, "run", wait)
+            reached = reach.reach()
+        assert reached.fault == Fault.BROKER_SLOW
+        assert not heartbeats.cuts_off(reached.fault)
+
     def test_that_cannot_be_reached_is_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CLEAR_STREET_BASE_URL", "http://127.0.0.1:9")
         reached = reach.reach()

@@ -8,10 +8,13 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from killswitch.book.models import Account, AccountList
+from killswitch.book.operations import refresh
 from killswitch.health import queries
 from killswitch.health.models import Finding, Watch
 from killswitch.health.verdict import Fault, Part, Verdict
 from killswitch.health.writable import refuses_writes
+from killswitch.notary.models import Notary
 
 NOW = timezone.now
 
@@ -25,6 +28,15 @@ def shine(verdict: Verdict = Verdict.ARMED, *, seconds_ago: float = 0, **faults:
             code = faults[part.value].code if part.value in faults else ""
             values = {"fault": code, "says": f"{part} says so", "checked_at": at, "since": at, "took_us": 1500}
             Finding.objects.update_or_create(part=part, defaults=values)
+
+
+def keep_well(minutes: float = 10) -> None:
+    """Let the book and the notary stay fresh, for a test that starts neither beat nor notary. There is a broker."""
+    refresh(requests_per_second=50, now=timezone.now())
+    later = timezone.now() + timedelta(minutes=minutes)
+    Account.objects.update(listed_at=later)
+    AccountList.objects.update(listed_at=later)
+    Notary.objects.create(host="elsewhere", seen_at=later)
 
 
 @pytest.mark.django_db
@@ -46,6 +58,15 @@ class TestLight:
         assert light.sentence == Fault.KEY_REFUSED.value.says
         assert light.others == (Fault.DISK_LOW,)
         assert light.break_glass.startswith("python manage.py kill --break-glass")
+
+    def test_says_of_no_part_that_another_one_which_is_down_steps_in(self) -> None:
+        shine(Verdict.NOT_ARMED, worker=Fault.WORKER_GONE, watchdog=Fault.WATCHDOG_GONE, disk=Fault.DISK_LOW)
+        come_to = {each.part: each.comes_to for each in queries.light().parts if each.fault}
+        assert come_to == {
+            Part.WORKER: Fault.NOBODY,
+            Part.WATCHDOG: Fault.NOBODY,
+            Part.DISK: Fault.DISK_LOW,
+        }
 
     def test_is_not_known_once_the_last_look_is_old(self) -> None:
         shine(seconds_ago=14)

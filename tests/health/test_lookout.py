@@ -4,20 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
-from killswitch.book.operations import refresh
 from killswitch.health import queries
 from killswitch.health.models import Heartbeat, Watch
 from killswitch.health.queries import Light
 from killswitch.health.verdict import Fault, Part, Verdict
-from killswitch.notary.models import Notary
 from tests.conftest import database_url, wait_for
 from tests.faults.stack import Process, Stack
+from tests.health.test_light import keep_well
 
 NO_ACCOUNTS = '{"data": [], "metadata": {"total_items": 0}}'
 QUICK = {"LIGHT_EVERY_SECONDS": "0.3", "LIGHT_DISK_LOW_MB": "10"}
@@ -30,9 +28,7 @@ def stack(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     broker = made.broker("--accounts", "2", "--orders", "3")
     monkeypatch.setenv("CLEAR_STREET_BASE_URL", broker.url)
     monkeypatch.setenv("CLEAR_STREET_API_KEY", broker.api_key)
-    refresh(requests_per_second=50, now=timezone.now())
-    # It is heard of for as long as a test lasts.
-    Notary.objects.create(host="elsewhere", seen_at=timezone.now() + timedelta(minutes=5))
+    keep_well()
     yield made
     made.end()
 
@@ -123,6 +119,15 @@ class TestRedis:
 def checked_after(part: Part, moment: object) -> bool:
     standing = part_of(queries.light(), part)
     return standing.fault is None and standing.checked_at is not None and standing.checked_at > moment
+
+    def test_that_comes_back_with_nothing_in_it_is_found_again(
+        self, all_of_it: dict[str, Process], stack: Stack
+    ) -> None:
+        all_of_it["redis"].kill()
+        shows(Verdict.SLOWER, Fault.REDIS_GONE)
+        stack.lose_queue()
+        stack.redis()
+        shows(Verdict.ARMED, seconds=60)
 
 
 @pytest.mark.usefixtures("transactional_db")
