@@ -1,6 +1,7 @@
 """How often the head of the audit trail is signed, and where the anchors go. The key is read by the notary alone."""
 
 from . import env
+from .mail_settings import has_mail_server, mail_addresses
 
 # While something happens, and how long an anchor may be on its way before the trail's page says so.
 ANCHOR_SECONDS = env.number("ANCHOR_SECONDS", 300.0, least=1, most=86_400)
@@ -8,18 +9,9 @@ ANCHOR_LATE_MINUTES = env.number("ANCHOR_LATE_MINUTES", 15.0, least=0.01, most=1
 
 ANCHOR_FILE = env.file("ANCHOR_FILE")
 
-ANCHOR_MAIL = env.names("ANCHOR_MAIL", "")
-if not all(address.isascii() and "@" in address and " " not in address for address in ANCHOR_MAIL):
-    env.stop("ANCHOR_MAIL", "must be mail addresses, comma-separated")
-EMAIL_HOST = env.text("EMAIL_HOST", "")
-if ANCHOR_MAIL and not EMAIL_HOST:
+ANCHOR_MAIL = mail_addresses("ANCHOR_MAIL")
+if ANCHOR_MAIL and not has_mail_server():
     env.stop("EMAIL_HOST", "is missing: ANCHOR_MAIL needs a mail server")
-EMAIL_PORT = int(env.number("EMAIL_PORT", 25, least=1, most=65_535))
-EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD")
-EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS")
-EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "killswitch@localhost")
 
 ANCHOR_URL = env.url("ANCHOR_URL", ("https", "http")) if env.text("ANCHOR_URL", "") else ""
 ANCHOR_URL_TOKEN = env.header("ANCHOR_URL_TOKEN", env.secret("ANCHOR_URL_TOKEN"))

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from killswitch.audit.anchors import last_anchor
 from killswitch.audit.models import Anchor
+from killswitch.loop import Loop
 
 from .deliveries import deliver, see, tell
 from .keys import Key
-from .loop import Loop
 from .models import Notary as NotaryRow
 from .operations import contradiction, is_due, make_anchor
 from .places import Place
