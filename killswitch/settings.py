@@ -9,6 +9,8 @@ from . import env
 from .anchor_settings import *  # noqa: F403
 from .kill_settings import *  # noqa: F403
 from .light_settings import *  # noqa: F403
+from .mail_settings import *  # noqa: F403
+from .telling_settings import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -34,6 +36,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "killswitch.audit",
     "killswitch.notary",
+    "killswitch.telling",
     "killswitch.access",
     "killswitch.kills",
     "killswitch.book",

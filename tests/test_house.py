@@ -18,6 +18,7 @@ ROOMS = (
     "kills",
     "notary",
     "simulator",
+    "telling",
 )
 
 # What each room may import of the others. `demo` starts processes and knows only names.
@@ -28,12 +29,13 @@ MAY_KNOW = {
     "access": {"audit"},
     "kills": {"broker", "audit"},
     "notary": {"audit"},
+    "telling": {"kills", "audit"},
     "incident": {"kills", "audit", "broker"},
     "book": {"broker"},
     "health": {"kills", "book", "audit", "broker", "notary", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
-    "orders_ui": {"incident", "kills", "book", "audit", "notary", "health", "access", "command_line.arguments"},
+    "orders_ui": {"incident", "kills", "book", "audit", "notary", "telling", "health", "access", "command_line.arguments"},
 }
 # Packages that are the business of one room alone.
 BELONGS_TO = {
@@ -43,6 +45,7 @@ BELONGS_TO = {
     "cryptography": {"notary"},
     "boto3": {"notary"},
     "weasyprint": {"incident"},
+    "apprise": {"telling"},
 }
 WAYS_TO_WRITE_AN_ENTRY = ("Entry.objects.bulk_create", "Entry.objects.create", "{Entry._meta.db_table}")
 KNOWS_NO_DJANGO = ("broker", "simulator", "demo")

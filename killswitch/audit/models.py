@@ -34,6 +34,7 @@ class Kind(models.TextChoices):
     ORDER_SUCCESSOR = "order.successor", "Order: replaces another"
     ORDER_ACCEPTED = "order.accepted", "Order: cancel accepted"
     ORDER_ENDED = "order.ended", "Order: outcome"
+    ALARM_ACKNOWLEDGED = "alarm.acknowledged", "Alarm acknowledged"
     JOURNAL_IMPORTED = "journal.imported", "Break-glass journal imported"
     LOGGED_IN = "access.logged_in", "Logged in"
     LOGGED_OUT = "access.logged_out", "Logged out"
@@ -50,6 +51,9 @@ class Kind(models.TextChoices):
     LIGHT_CHANGED = "light.changed", "Armed light changed"
     ANCHOR_UNDELIVERED = "anchor.undelivered", "Anchors do not arrive"
     ANCHOR_DELIVERED = "anchor.delivered", "Anchors arrive again"
+    MESSAGE_TESTED = "message.tested", "Test message asked for"
+    MESSAGE_UNDELIVERED = "message.undelivered", "Messages do not arrive"
+    MESSAGE_DELIVERED = "message.delivered", "Messages arrive again"
 
 
 class CanonicalDataField(models.TextField):  # type: ignore[type-arg]

@@ -21,7 +21,7 @@ from killswitch.starting import Start
 from killswitch.version import VERSION, digest
 
 # Settings that begin so go in where they are a number, on or off.
-PREFIXES = ("ANCHOR_", "BOOK_", "CLEAR_STREET_", "KILL_", "LIGHT_")
+PREFIXES = ("ANCHOR_", "BOOK_", "CLEAR_STREET_", "KILL_", "LIGHT_", "TELL_")
 BY_NAME = ("ALLOWED_HOSTS", "BROKER_IS_SIMULATOR", "CSRF_TRUSTED_ORIGINS", "DEBUG", "RELEASE_BY_SAME_PERSON")
 OF_THE_DATABASE = {"name": "NAME", "host": "HOST", "port": "PORT", "user": "USER"}
 
