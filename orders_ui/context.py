@@ -4,11 +4,14 @@ from functools import cached_property
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.utils import timezone
 
 from killswitch import which_broker
 from killswitch.access import roles
 from killswitch.audit.models import Verification
 from killswitch.audit.verification import broken
+from killswitch.kills.acknowledgements import unacknowledged
+from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills
 
@@ -54,6 +57,11 @@ class Page:
     @cached_property
     def _kills(self) -> list[Kill]:
         return as_they_stand(running_kills()) if self.may_see else []
+
+    @cached_property
+    def unacknowledged(self) -> list[tuple[Kill, list[Alarm]]]:
+        """Return kills with alarms that nobody acknowledged, for those who can."""
+        return unacknowledged(timezone.now()) if self.may_kill else []
 
     @cached_property
     def broken_trail(self) -> Verification | None:

@@ -9,9 +9,24 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 
 from killswitch.access.roles import ROLES, role_of
+from killswitch.kills.acknowledgements import alarm_named
 from killswitch.kills.drills import MOST_DAYS, Quarter
+from killswitch.kills.meanings import Alarm
 
 ROLE_CHOICES = [("", "choose one"), *((role, role) for role in ROLES)]
+
+
+class AcknowledgeForm(forms.Form):
+    """Which alarm of a kill somebody has seen, and how many orders it was about."""
+
+    alarm = forms.CharField(max_length=20)
+    count = forms.IntegerField(min_value=1)
+
+    def clean_alarm(self) -> Alarm:
+        alarm = alarm_named(self.cleaned_data["alarm"])
+        if alarm is None:
+            raise ValidationError("There is no such alarm.")
+        return alarm
 
 
 class DrillsForm(forms.Form):

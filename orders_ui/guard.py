@@ -19,7 +19,7 @@ Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
 
 SECRET_FIELDS = ("csrfmiddlewaretoken",)
 # Forms that go into the record as they were sent; others may hold a password.
-FORMS_FOR_THE_RECORD = ("kills", "release", "reason", "drills")
+FORMS_FOR_THE_RECORD = ("kills", "release", "reason", "acknowledge", "drills", "telling")
 
 
 def needs(allowed: Allowed, what: str, *, role: str = "") -> Callable[[View], View]:

@@ -1,7 +1,7 @@
 """A kill as its page follows it: how it stands, what is loud, which accounts and orders."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from django.conf import settings
@@ -12,9 +12,11 @@ from django.utils.safestring import SafeString
 
 from killswitch.audit.operations import Actor
 from killswitch.incident.figures import NOT_GONE, QUIET, Incident
+from killswitch.kills.acknowledgements import Seen, name_of, seen
+from killswitch.kills.alarms import raised
 from killswitch.kills.meanings import ALARMS_AFTERWARDS, OUTCOMES, STATES, Alarm, Meaning
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
-from killswitch.kills.queries import ENDED_BADLY, abandoned, sweeps_as_they_stand, sweeps_of
+from killswitch.kills.queries import ENDED_BADLY, sweeps_as_they_stand, sweeps_of
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
@@ -25,7 +27,6 @@ from .plot import Axis, Plot, Segment, bar
 from .rows import ROWS
 from .templatetags.words import age, clock, utc
 
-TAKEN_UP_WITHIN_SECONDS = 1
 TAKES_A_CALL = (Alarm.STUCK, Alarm.ACCOUNTS, Alarm.ERRORS)
 ACCOUNTS_NAMED = 5
 ERRORS_NAMED = 3
@@ -93,6 +94,11 @@ class Loud:
     alarm: Alarm
     detail: SafeString | str = ""
     is_past: bool = False
+    seen: Seen | None = None
+
+    @property
+    def name(self) -> str:
+        return name_of(self.alarm)
 
     @property
     def meaning(self) -> Meaning:
@@ -205,20 +211,27 @@ class KillView(Incident):
 
     @cached_property
     def alarms(self) -> list[Loud]:
-        return list(self._alarms())
+        """Return what is loud, with who has acknowledged it."""
+        louds = list(self._alarms())
+        acknowledged = seen(self.kill, {loud.alarm: self._raised.get(loud.alarm, 1) for loud in louds})
+        return [replace(loud, seen=acknowledged[loud.alarm]) for loud in louds]
+
+    @cached_property
+    def _raised(self) -> dict[Alarm, int]:
+        return raised(self.kill)
 
     def _alarms(self) -> Iterator[Loud]:
         if self.contradictions:
             yield Loud(Alarm.CONTRADICTED, f"{'; '.join(self.contradictions)}.")
-        if self.waits_for_a_worker:
+        if Alarm.WAITING in self._raised:
             yield Loud(Alarm.WAITING)
-        if count := abandoned(self.kill.id):
+        if count := self._raised.get(Alarm.NOBODY):
             yield Loud(Alarm.NOBODY, f"{counted(count, 'account')} of {self.sweep_count}.")
         if self.kill.roster_error:
             yield Loud(Alarm.ACCOUNTS, f"{self.kill.roster_error}.")
         if errors := self._errors():
             yield Loud(Alarm.ERRORS, errors)
-        if stuck := self.orders().filter(outcome=Outcome.STUCK).count():
+        if stuck := self._raised.get(Alarm.STUCK):
             yield Loud(Alarm.STUCK, self._stuck_detail(stuck))
         if self.late_count:
             yield Loud(Alarm.LATE, self._late_detail(), is_past=self.kill.is_over)
@@ -226,14 +239,6 @@ class KillView(Incident):
             yield Loud(Alarm.LOST, f"{self.lost}.")
         if throttled := self._throttled():
             yield Loud(Alarm.THROTTLED, _throttled_detail(throttled))
-
-    @property
-    def waits_for_a_worker(self) -> bool:
-        kill = self.kill
-        if kill.is_over or self.seconds < TAKEN_UP_WITHIN_SECONDS or kill.lease_until is not None:
-            return False
-        begun = Q(lease_until__isnull=False) | Q(first_attempt_at__isnull=False) | Q(ended_at__isnull=False)
-        return not kill.sweeps.filter(begun).exists()
 
     def _stuck_detail(self, count: int) -> SafeString | str:
         first = self.orders().filter(outcome=Outcome.STUCK).aggregate(first=Min("pending_since"))["first"]

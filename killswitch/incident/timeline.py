@@ -18,7 +18,7 @@ MOMENTS = (
     *(Kind.KILL_ENGAGED, Kind.KILL_WIDENED, Kind.KILL_RELEASED, Kind.RELEASE_REFUSED, Kind.KILL_ENDED),
     Kind.REASON_GIVEN,
     *(Kind.SWEEP_TAKEN_OVER, Kind.SWEEP_HANDED_OVER, Kind.SWEEP_HOLDS, Kind.SWEEP_ENDED),
-    *(Kind.ORDER_ARRIVED, Kind.JOURNAL_IMPORTED),
+    *(Kind.ORDER_ARRIVED, Kind.ALARM_ACKNOWLEDGED, Kind.JOURNAL_IMPORTED),
 )
 # What the machinery writes by itself; every other entry of a kill is a person's deed.
 BY_ITSELF = (
@@ -98,8 +98,9 @@ class Timeline:
         yield from self._summed(Kind.ORDER_ARRIVED, "late arrival", "Late arrivals")
         yield from self._summed(Kind.SWEEP_TAKEN_OVER, "account taken over", "Accounts taken over")
         yield from self._summed(Kind.SWEEP_HANDED_OVER, "account handed over", "Accounts handed over")
-        refused = entries_of(kill).filter(kind=Kind.RELEASE_REFUSED).order_by("id")[:NAMED]
-        yield from (self._moment(entry) for entry in refused)
+        for kind in (Kind.RELEASE_REFUSED, Kind.ALARM_ACKNOWLEDGED):
+            named = entries_of(kill).filter(kind=kind).order_by("id")[:NAMED]
+            yield from (self._moment(entry) for entry in named)
         if kill.reason_given_at:
             yield self._at(kill.reason_given_at, f"Reason given by {kill.reason_given_by_name or 'somebody'}")
         if kill.released_at:

@@ -4,6 +4,7 @@ import uuid
 from decimal import Decimal
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from killswitch.broker import STOPS, open_notional
@@ -171,7 +172,12 @@ class KilledOrder(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [models.UniqueConstraint(fields=["sweep", "order_id"], name="one_row_per_order")]
-        indexes = [models.Index(fields=["sweep", "outcome"], name="killed_outcome")]
+        indexes = [
+            models.Index(fields=["sweep", "outcome"], name="killed_outcome"),
+            # Every page counts these while a kill runs.
+            models.Index(fields=["sweep"], name="killed_late", condition=Q(is_late=True)),
+            models.Index(fields=["sweep"], name="killed_lost", condition=Q(lost_quantity__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"Order {self.order_id}: {self.outcome}"
@@ -184,6 +190,26 @@ class KilledOrder(models.Model):
     def open_notional(self) -> Decimal | None:
         """What is left of it in US dollars, as it was last seen; None where there is no price to multiply with."""
         return open_notional(self.leaves_quantity, self.price, self.instrument_type)
+
+
+class Acknowledgement(models.Model):
+    """That somebody has seen an alarm of a kill, and how much of it there was then."""
+
+    kill = models.ForeignKey(Kill, on_delete=models.PROTECT, related_name="acknowledgements")
+    alarm = models.CharField(max_length=20)
+    count = models.PositiveIntegerField("how many orders it was about", default=1)
+    by_id = models.BigIntegerField(null=True)
+    by_name = models.CharField(max_length=150)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["kill", "alarm", "by_name"], name="one_acknowledgement_per_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alarm} acknowledged by {self.by_name}"
 
 
 class DrillPlan(models.Model):

@@ -2,6 +2,7 @@ import uuid
 from typing import Any, cast
 
 from django.contrib.auth.models import User
+from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
@@ -11,12 +12,14 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from killswitch.access.roles import RISK_DESK, actor_of, may_kill, may_see
 from killswitch.book.operations import keep_watched
 from killswitch.book.queries import known_account_ids
+from killswitch.kills.acknowledgements import acknowledge as note
+from killswitch.kills.acknowledgements import name_of
 from killswitch.kills.decision import (
     MAX_REASON,
     Decision,
@@ -35,6 +38,7 @@ from killswitch.snapshot import one_moment
 
 from .. import looking
 from ..confirmation import Confirmation, Preview
+from ..forms import AcknowledgeForm
 from ..guard import needs, posted
 from ..killview import Help, KillView, Release, Why
 from ..marks import digest_of_page, seen, written
@@ -242,6 +246,20 @@ def _of_a_poll(request: HttpRequest, view: KillView) -> dict[str, Any]:
     reader = cast("User", request.user)
     others = looking.others(view.kill.id, reader, timezone.now()) if view.is_running else []
     return {"kill": view, "looking": others}
+
+
+@require_POST
+@needs(may_kill, "acknowledge an alarm", role=RISK_DESK)
+def acknowledge(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    found = get_object_or_404(Kill, pk=kill_id)
+    form = AcknowledgeForm(request.POST)
+    if not form.is_valid():
+        raise BadRequest(form.errors.as_text())
+    alarm, count = form.cleaned_data["alarm"], form.cleaned_data["count"]
+    note(found, alarm, count=count, actor=actor_of(request), now=timezone.now())
+    if request.headers.get("HX-Request"):
+        return _follow(request, found.id)
+    return HttpResponseRedirect(f"{reverse('kill', args=[found.id])}#alarm-{name_of(alarm)}", status=303)
 
 
 @require_safe

@@ -1,0 +1,40 @@
+"""What is wrong with a kill right now, as far as its own rows tell: each alarm with how much of it there is.
+
+Asked for by every page while a kill runs: what is counted has an index of its own.
+"""
+
+from django.db.models import Q
+
+from .meanings import Alarm
+from .models import Kill, KilledOrder, Outcome
+from .queries import abandoned, late_arrivals_of, seconds_since
+
+TAKEN_UP_WITHIN_SECONDS = 1
+
+
+def raised(kill: Kill) -> dict[Alarm, int]:
+    """Return the alarms of a kill, the loudest first, each with the number of orders or accounts that it is about."""
+    found = {
+        Alarm.WAITING: int(waits_for_a_worker(kill)),
+        Alarm.NOBODY: 0 if kill.is_over else abandoned(kill.id),
+        Alarm.ACCOUNTS: int(bool(kill.roster_error)),
+        Alarm.ERRORS: kill.sweeps.exclude(error="").count(),
+        Alarm.STUCK: KilledOrder.objects.filter(sweep__kill_id=kill.id, outcome=Outcome.STUCK).count(),
+        Alarm.LATE: late_arrivals_of(kill.id),
+        Alarm.LOST: lost_orders(kill),
+    }
+    return {alarm: count for alarm, count in found.items() if count}
+
+
+def waits_for_a_worker(kill: Kill) -> bool:
+    """Say whether nobody has begun with it."""
+    if kill.is_over or seconds_since(kill) < TAKEN_UP_WITHIN_SECONDS or kill.lease_until is not None:
+        return False
+    begun = Q(lease_until__isnull=False) | Q(first_attempt_at__isnull=False) | Q(ended_at__isnull=False)
+    return not kill.sweeps.filter(begun).exists()
+
+
+def lost_orders(kill: Kill) -> int:
+    """Count the orders that traded while their cancel was on its way."""
+    traded = KilledOrder.objects.filter(sweep__kill_id=kill.id, lost_quantity__isnull=False)
+    return sum(bool(quantity) for quantity in traded.values_list("lost_quantity", flat=True).iterator())
