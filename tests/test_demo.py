@@ -173,6 +173,7 @@ def test_all_ends_on_sigterm_and_starts_again_on_the_same_data(tmp_path: Path) -
         "watchdog",
         "notary",
         "lookout",
+        "teller",
         "web",
     }
     kill = Person(first, "desk2").kill(account=19816)

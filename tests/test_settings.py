@@ -56,6 +56,12 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("REDIS_URL", "localhost"),
         ("REDIS_URL", "http://localhost"),
         ("DEBUG", "perhaps"),
+        ("TELL_MAIL_TO", "ann"),
+        ("TELL_FROM", "two words@example.com"),
+        ("TELL_LATE_MINUTES", "0"),
+        ("PUBLIC_URL", "killswitch.example.com"),
+        ("PUBLIC_URL", "https://ann:pw-not-shown@killswitch.example.com"),
+        ("EMAIL_FOLDER", "mail"),
         ("KILL_PATIENCE_SECONDS", "-1"),
         ("BOOK_REQUESTS_PER_SECOND", "many"),
         ("ANCHOR_SECONDS", "0"),
@@ -79,7 +85,11 @@ def test_an_odd_value_is_named_and_no_secret_shown(name: str, value: str) -> Non
 
 @pytest.mark.parametrize(
     ("name", "value", "missing"),
-    [("ANCHOR_MAIL", "a@example.com", "EMAIL_HOST"), ("ANCHOR_S3_BUCKET", "evidence", "ANCHOR_S3_RETENTION_DAYS")],
+    [
+        ("ANCHOR_MAIL", "a@example.com", "EMAIL_HOST"),
+        ("TELL_MAIL_TO", "a@example.com", "EMAIL_HOST"),
+        ("ANCHOR_S3_BUCKET", "evidence", "ANCHOR_S3_RETENTION_DAYS"),
+    ],
 )
 def test_what_goes_together_is_asked_for_together(name: str, value: str, missing: str) -> None:
     result = check({name: value})

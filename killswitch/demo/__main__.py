@@ -132,7 +132,7 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
     python = [sys.executable, "-m"]
     told = ("CLEAR_STREET_BASE_URL", "CLEAR_STREET_API_KEY", "BROKER_IS_SIMULATOR")
     of_the_broker = {name: environment[name] for name in told if name in environment}
-    of_the_notary = anchoring(environment)
+    told_alone = {"notary": anchoring(environment), "teller": telling(environment)}
     commands = {
         "worker": [
             *python,
@@ -149,16 +149,18 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         "watchdog": [sys.executable, "manage.py", "watchdog"],
         "notary": [sys.executable, "manage.py", "notary"],
         "lookout": [sys.executable, "manage.py", "lookout"],
+        "teller": [sys.executable, "manage.py", "teller"],
         "web": [*python, "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"],
     }
     for name, command in commands.items():
-        processes.start(name, command, of_the_broker | (of_the_notary if name == "notary" else {}))
+        processes.start(name, command, of_the_broker | told_alone.get(name, {}))
     waits = {
         "web": lambda: answers(f"http://{environment['WEB_BIND']}/healthz"),
         "worker": lambda: says(processes.log_of("worker"), "ready."),
         "watchdog": lambda: says(processes.log_of("watchdog"), "watching"),
         "notary": lambda: says(processes.log_of("notary"), "watching"),
         "lookout": lambda: says(processes.log_of("lookout"), "watching"),
+        "teller": lambda: says(processes.log_of("teller"), "watching"),
     }
     for name, ready in waits.items():
         processes.wait_until(name, lambda ready=ready: stopping.is_set() or ready(), 60)  # type: ignore[misc]
@@ -205,6 +207,23 @@ def anchoring(environment: Mapping[str, str]) -> dict[str, str]:
     return {**told, "ANCHOR_KEY_FILE": str(key)}
 
 
+def telling(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the teller is told beyond the others: mails become files, unless somebody is to be told for real."""
+    told = {"PUBLIC_URL": environment.get("PUBLIC_URL") or f"http://{environment['WEB_BIND']}"}
+    if not tells_into_files(environment):
+        return told
+    return {
+        **told,
+        "TELL_MAIL_TO": "desk@example.com",
+        "EMAIL_FOLDER": str(FOLDER.resolve() / "mail"),
+        "EMAIL_HOST": "",
+    }
+
+
+def tells_into_files(environment: Mapping[str, str]) -> bool:
+    return not any(environment.get(name) for name in ("TELL_MAIL_TO", "TELL_URLS", "TELL_URLS_FILE"))
+
+
 def manage(environment: Mapping[str, str], *command: str, **options: Any) -> None:
     """Run a command of manage.py. Raises Died."""
     result = subprocess.run([sys.executable, "manage.py", *command], env=environment, check=False, **options)
@@ -236,8 +255,11 @@ def announce(processes: Processes, environment: Mapping[str, str], password: str
     draft.write_text(json.dumps(told, indent=2))
     draft.replace(FOLDER / "demo.json")
     people = "\n".join(f"  {name:<12} {password}   ({role})" for name, role in DEMO_USERS.items())
+    mails = f"What the desk is told by mail stands in {FOLDER / 'mail'}.\n\n" if tells_into_files(environment) else ""
     broker = "the simulator" if "simulator" in processes.pids else environment["CLEAR_STREET_BASE_URL"]
-    print(f"\nKillswitch runs at {url}   (broker: {broker})\n\nLog in as:\n{people}\n\nCtrl-C ends it.", flush=True)
+    print(
+        f"\nKillswitch runs at {url}   (broker: {broker})\n\nLog in as:\n{people}\n\n{mails}Ctrl-C ends it.", flush=True
+    )
 
 
 def watch(processes: Processes, stopping: threading.Event) -> None:
