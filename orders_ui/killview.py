@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from django.conf import settings
-from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Min, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString

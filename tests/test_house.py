@@ -35,7 +35,17 @@ MAY_KNOW = {
     "health": {"kills", "book", "audit", "broker", "notary", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
-    "orders_ui": {"incident", "kills", "book", "audit", "notary", "telling", "health", "access", "command_line.arguments"},
+    "orders_ui": {
+        "incident",
+        "kills",
+        "book",
+        "audit",
+        "notary",
+        "telling",
+        "health",
+        "access",
+        "command_line.arguments",
+    },
 }
 # Packages that are the business of one room alone.
 BELONGS_TO = {

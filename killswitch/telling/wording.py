@@ -80,7 +80,7 @@ def _about(entry: Entry, kill: Kill | None) -> tuple[str, Tone, str]:
     if kill is not None and (about := _about_kill(entry, kill)):
         return about
     if entry.kind == Kind.LIGHT_CHANGED:
-        return f"ARMED LIGHT: {entry.sentence}", Tone.WARNING, "Open the desk: the light says what to do."
+        return _about_light(entry)
     if entry.kind == Kind.TRAIL_BROKEN:
         do = "Keep the database and every anchor as they are, and tell compliance."
         return f"AUDIT TRAIL DOES NOT HOLD: {entry.sentence}", Tone.BAD, do
@@ -89,6 +89,16 @@ def _about(entry: Entry, kill: Kill | None) -> tuple[str, Tone, str]:
     if entry.kind == Kind.MESSAGE_UNDELIVERED:
         return entry.sentence, Tone.WARNING, "Tell whoever has to hear of it by another way, and see to that place."
     return entry.sentence, Tone.INFO, ""
+
+
+def _about_light(entry: Entry) -> tuple[str, Tone, str]:
+    """Say how the light stands now; how it stood before is in the sentence below."""
+    now = entry.sentence.rpartition("→ ")[2].removeprefix("Armed light: ")
+    after = entry.data.get("after")
+    if after == "armed":
+        return "ARMED again", Tone.GOOD, ""
+    tone = Tone.BAD if after in ("not_armed", "not_known") else Tone.WARNING
+    return now, tone, "Open the desk: the light says what to do."
 
 
 def _about_kill(entry: Entry, kill: Kill) -> tuple[str, Tone, str] | None:

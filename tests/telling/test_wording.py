@@ -44,6 +44,10 @@ def other(kind: Kind, sentence: str) -> Entry:
     return write(kind, at=AT, sentence=sentence)
 
 
+def of_light(sentence: str, after: str) -> Entry:
+    return write(Kind.LIGHT_CHANGED, at=AT, sentence=f"Armed light: {sentence}", data={"after": after})
+
+
 CANCELED, STUCK, OPEN, WOULD = Outcome.CANCELED, Outcome.STUCK, Outcome.STILL_OPEN, Outcome.WOULD_CANCEL
 TABLE: list[tuple[Callable[[], Entry], str, Tone]] = [
     (lambda: engaged(), "KILL by ann 03:12 UTC: all SELL LIMIT orders in TSLA on 2 accounts", Tone.WARNING),
@@ -98,10 +102,17 @@ TABLE: list[tuple[Callable[[], Entry], str, Tone]] = [
         Tone.WARNING,
     ),
     (
-        lambda: other(Kind.LIGHT_CHANGED, "not armed: no worker answers"),
-        "ARMED LIGHT: not armed: no worker answers",
+        lambda: of_light("ARMED → NOT ARMED. No worker takes up tasks", "not_armed"),
+        "NOT ARMED. No worker takes up tasks",
+        Tone.BAD,
+    ),
+    (
+        lambda: of_light("ARMED → ARMED, BY THE SLOWER WAY. Redis does not answer", "slower"),
+        "ARMED, BY THE SLOWER WAY. Redis does not answer",
         Tone.WARNING,
     ),
+    (lambda: of_light("still NOT ARMED. The disk is full", "not_armed"), "still NOT ARMED. The disk is full", Tone.BAD),
+    (lambda: of_light("NOT ARMED → ARMED", "armed"), "ARMED again", Tone.GOOD),
     (
         lambda: other(Kind.TRAIL_BROKEN, "entry 7 was edited"),
         "AUDIT TRAIL DOES NOT HOLD: entry 7 was edited",
