@@ -3,21 +3,25 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django_htmx.http import HttpResponseClientRefresh
 
 from killswitch.access.operations import record_denial
 from killswitch.access.roles import actor_of
+from killswitch.kills.decision import DECISION_FIELDS
 
 View = Callable[..., HttpResponseBase]
 Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
 
 SECRET_FIELDS = ("csrfmiddlewaretoken",)
+LONGEST_ADDRESS = 2000
 # Forms that go into the record as they were sent; others may hold a password.
 FORMS_FOR_THE_RECORD = ("kills", "release", "reason", "acknowledge", "drills", "telling")
 
@@ -62,3 +66,19 @@ def asked_for(request: HttpRequest) -> dict[str, Any]:
             name[:200]: [value[:200] for value in values[:20]] for name, values in list(posted(request).items())[:40]
         }
     return asked
+
+
+def is_press(request: HttpRequest) -> bool:
+    """Say whether somebody pressed: a form that engages a kill was sent."""
+    match = request.resolver_match
+    return request.method == "POST" and match is not None and match.url_name == "kills"
+
+
+def confirmation_of(request: HttpRequest) -> str:
+    """Return the address of the confirmation that a press came from, or the desk where that cannot be told."""
+    fields = posted(request)
+    if not fields.keys() <= DECISION_FIELDS:
+        return reverse("desk")
+    carried = {name: values for name, values in fields.items() if name not in ("reason", "idempotency_key")}
+    address = f"{reverse('confirm')}?{urlencode(carried, doseq=True)}"
+    return address if len(address) <= LONGEST_ADDRESS else reverse("desk")

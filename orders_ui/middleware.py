@@ -7,18 +7,14 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase, HttpResponseRedirectBase
 from django.shortcuts import resolve_url
-from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from killswitch.access.operations import record_denial
 from killswitch.access.roles import actor_of
-from killswitch.kills.decision import DECISION_FIELDS
 
-from .guard import asked_for, posted
+from .guard import asked_for, confirmation_of, is_press
 
 AnyView = Callable[..., HttpResponseBase]
-
-LONGEST_ADDRESS = 2000
 
 
 class LogInFirst(LoginRequiredMiddleware):
@@ -44,16 +40,6 @@ class LogInFirst(LoginRequiredMiddleware):
 def _way_back(request: HttpRequest) -> str:
     """Return the page to show after the log-in: for a kill that was not sent, its confirmation."""
     if request.method == "POST":
-        match = request.resolver_match
-        return _confirmation(request) if match is not None and match.url_name == "kills" else request.path
+        return confirmation_of(request) if is_press(request) else request.path
     shown = getattr(getattr(request, "htmx", None), "current_url_abs_path", None)
     return shown or request.get_full_path()
-
-
-def _confirmation(request: HttpRequest) -> str:
-    fields = posted(request)
-    if not fields.keys() <= DECISION_FIELDS:
-        return reverse("desk")
-    carried = {name: values for name, values in fields.items() if name not in ("reason", "idempotency_key")}
-    address = f"{reverse('confirm')}?{urlencode(carried, doseq=True)}"
-    return address if len(address) <= LONGEST_ADDRESS else reverse("desk")

@@ -80,8 +80,8 @@ class Common:
 def _kinds(kinds: Counter[str]) -> str:
     """Name the only kind there is, or the most frequent ones with their counts."""
     if len(kinds) == 1:
-        return wire(next(iter(kinds))) or "of no kind"
-    named = [f"{count:,} {wire(kind) or 'of no kind'}" for kind, count in kinds.most_common(KINDS_NAMED)]
+        return wire(next(iter(kinds)))
+    named = [f"{count:,} {wire(kind)}" for kind, count in kinds.most_common(KINDS_NAMED)]
     if others := kinds.total() - sum(count for _, count in kinds.most_common(KINDS_NAMED)):
         named.append(f"{others:,} of other kinds")
     return f"{', '.join(named[:-1])} and {named[-1]}"

@@ -6,7 +6,7 @@
   const STEPS = 4;
   const LET_GO_EARLY = "Let go too early: nothing was sent. Hold for one second, or press without holding.";
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const buttonOf = (event) => (event.target instanceof Element ? event.target.closest("[data-hold]") : null);
+  const buttonOf = (event) => (event.target instanceof Element ? event.target.closest("[data-hold-ready]") : null);
   const isLocked = (button) => button.getAttribute("aria-disabled") === "true";
   const isHoldKey = (event) => event.key === " " || event.key === "Enter";
 
@@ -113,8 +113,11 @@
     if (event.detail === 0 && !isLocked(button)) button.dispatchEvent(new CustomEvent("unheld", { bubbles: true }));
   }, true);
 
-  document.querySelectorAll("[data-hold]").forEach((button) => {
-    button.type = "button";
-    button.dataset.holdReady = "";
+  // Only where somebody is there to send it: with half of the scripts the button is better a plain one.
+  document.addEventListener("press:ready", (event) => {
+    event.target.querySelectorAll("[data-hold]").forEach((button) => {
+      button.type = "button";
+      button.dataset.holdReady = "";
+    });
   });
 })();

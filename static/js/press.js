@@ -261,7 +261,8 @@
     const isDry = one("[name=dry_run]", form).checked;
     const isSure = one("[data-sure]", form).checked;
     const by = event.submitter;
-    if ((by === one("#rehearse") && isDry) || (by === one("[data-send]", form) && isSure && !isDry)) fire();
+    const isPlain = by && by.matches("[data-hold]:not([data-hold-ready])"); // hold.js did not come
+    if ((by === one("#rehearse") && isDry) || ((isPlain || (by === one("[data-send]", form) && isSure)) && !isDry)) fire();
   });
   inPanel("again").addEventListener("click", () => (body ? send() : fire()));
 
@@ -314,4 +315,6 @@
     one("#logged-out").hidden = !isLoggedOut;
     if (isLoggedOut) event.preventDefault();
   });
+
+  form.dispatchEvent(new CustomEvent("press:ready", { bubbles: true }));
 })();

@@ -1,6 +1,7 @@
 """A real browser against the product as it runs: web server, worker, Redis, simulator."""
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
@@ -106,7 +107,13 @@ def hold(page: Page, name: str) -> None:
     page.wait_for_load_state()
     if button.get_attribute("data-hold-ready") is None:
         button.click()
-        return
+    else:
+        hold_and_let_go(page, button)
+    expect(page).to_have_url(re.compile(r"/kills/[0-9a-f-]{36}/$"), timeout=15_000)
+
+
+def hold_and_let_go(page: Page, button: Locator) -> None:
+    """Hold until the button says that it is full, wherever that leads."""
     button.hover()
     page.mouse.down()
     expect(button).to_have_attribute("data-hold", "full")
