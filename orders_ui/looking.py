@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import DatabaseError, connection
 
 from .models import Looking
 
@@ -31,7 +31,7 @@ def note(kill_id: uuid.UUID, user: User, now: datetime) -> None:
             _write(kill_id, user, now)
             if before is None:
                 Looking.objects.filter(seen_at__lt=now - KEPT_FOR).delete()
-    except OperationalError as error:
+    except DatabaseError as error:
         _tell_once(str(error))
 
 

@@ -141,8 +141,6 @@ def by_key(request: HttpRequest, key: uuid.UUID) -> JsonResponse:
 @require_safe
 @needs(may_see, "see a kill")
 def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
-    if not request.headers.get("X-Unseen"):
-        looking.note(kill_id, cast("User", request.user), timezone.now())
     return _follow(request, kill_id) if request.headers.get("HX-Request") else _show_kill(request, kill_id)
 
 
@@ -223,7 +221,9 @@ def _show_kill(
             "holds_still": holds_still,
             "marks": written(view.marks),
         }
-        return show(request, "kill.html", context, status=status)
+        answer = show(request, "kill.html", context, status=status)
+    _note_looking(request, view)
+    return answer
 
 
 def _follow(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
@@ -237,9 +237,16 @@ def _follow(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
         tables = [render_to_string(TABLES[name], context, request) for name in changed if name in TABLES]
         end = render_to_string("_kill_marks.html", {"marks": written(marks), "is_part": True})
     answer = HttpResponse([always, *tables, end]) if changed else HttpResponse(status=204)
+    _note_looking(request, view)
     answer["Cache-Control"] = "no-store"
     patch_vary_headers(answer, ["HX-Request"])
     return answer
+
+
+def _note_looking(request: HttpRequest, view: KillView) -> None:
+    """Note that the reader follows it, for the others who do; not while the page is in a tab that nobody sees."""
+    if view.is_running and not request.headers.get("X-Unseen"):
+        looking.note(view.kill.id, cast("User", request.user), timezone.now())
 
 
 def _of_a_poll(request: HttpRequest, view: KillView) -> dict[str, Any]:
