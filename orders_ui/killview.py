@@ -16,7 +16,7 @@ from killswitch.kills.acknowledgements import Seen, name_of, seen
 from killswitch.kills.alarms import raised
 from killswitch.kills.meanings import ALARMS_AFTERWARDS, OUTCOMES, STATES, Alarm, Meaning
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
-from killswitch.kills.queries import ENDED_BADLY, sweeps_as_they_stand, sweeps_of
+from killswitch.kills.queries import ENDED_BADLY, outcomes_by_kill, seconds_since, sweeps_as_they_stand, sweeps_of
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
@@ -281,6 +281,35 @@ def _throttled_detail(sweeps: list[Sweep]) -> SafeString | str:
     seconds = round((next_at - timezone.now()).total_seconds())
     wait = f"in {seconds} s" if seconds > 0 else "now"
     return format_html("{} ({}). Next try at {} UTC, {}.", why, where, clock(next_at), wait)
+
+
+@dataclass(frozen=True)
+class KillRow:
+    """One kill among all of them."""
+
+    kill: Kill
+    counts: dict[str, int]
+
+    @property
+    def seconds(self) -> float:
+        return seconds_since(self.kill)
+
+    @property
+    def orders(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def outcomes(self) -> list[tuple[str, int, bool]]:
+        """Return the outcomes that there are: words, count, and whether it is a bad one; the bad ones first."""
+        known = [(str(name.label), self.counts[name], name in ENDED_BADLY) for name in Outcome if name in self.counts]
+        return sorted(known, key=lambda row: not row[2])
+
+
+def kill_rows(kills: Iterable[Kill]) -> list[KillRow]:
+    """Return kills as their list shows them."""
+    found = list(kills)
+    counts = outcomes_by_kill([kill.id for kill in found])
+    return [KillRow(kill, counts.get(kill.id, {})) for kill in found]
 
 
 @dataclass

@@ -92,6 +92,15 @@ def outcomes_of(kill_id: uuid.UUID) -> dict[str, int]:
     return dict(counted)
 
 
+def outcomes_by_kill(kill_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, int]]:
+    """Count the orders of several kills by outcome; a kill without any is left out."""
+    touched = KilledOrder.objects.filter(sweep__kill_id__in=kill_ids).order_by()
+    counts: dict[uuid.UUID, dict[str, int]] = {}
+    for kill_id, outcome, count in touched.values_list("sweep__kill_id", "outcome").annotate(Count("id")):
+        counts.setdefault(kill_id, {})[outcome] = count
+    return counts
+
+
 def late_arrivals_of(kill_id: uuid.UUID) -> int:
     """Count a kill's orders that arrived after it began."""
     return KilledOrder.objects.filter(sweep__kill_id=kill_id, is_late=True).count()

@@ -40,7 +40,7 @@ from .. import looking
 from ..confirmation import Confirmation, Preview
 from ..forms import AcknowledgeForm
 from ..guard import needs, posted
-from ..killview import Help, KillView, Release, Why
+from ..killview import Help, KillView, Release, Why, kill_rows
 from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
@@ -60,7 +60,7 @@ def kills(request: HttpRequest) -> HttpResponseBase:
 def all_kills(request: HttpRequest) -> HttpResponse:
     page = Paginator(recent_kills(), KILLS_ON_A_PAGE).get_page(request.GET.get("page"))
     page.object_list = as_they_stand(page.object_list)
-    return show(request, "kills.html", {"kills": page})
+    return show(request, "kills.html", {"kills": page, "rows": kill_rows(page.object_list)})
 
 
 @needs(may_kill, "engage a kill", role=RISK_DESK)

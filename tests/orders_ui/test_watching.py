@@ -373,3 +373,20 @@ def test_a_user_may_go_while_a_kill_is_looked_at(kill: Kill, desk_client: Client
     carla = client_of("carla", COMPLIANCE)
     User.objects.filter(username="desk").delete()
     assert "Also looking: <strong>desk</strong>" in page_of(carla, kill)
+
+
+class TestTheListOfKills:
+    def test_says_how_long_each_took_and_what_became_of_its_orders_the_bad_first(
+        self, kill: Kill, desk_client: Client
+    ) -> None:
+        touch(kill, Outcome.CANCELED, Outcome.CANCELED, Outcome.STUCK)
+        kill.state, kill.ended_at = State.NOT_FLAT, after(kill, 75.5)
+        kill.save()
+        running = make_kill(seconds=2)
+        first, second = desk_client.get("/kills/").context["rows"]
+        assert (first.kill, first.orders, round(first.seconds)) == (running, 0, 2)
+        assert second.outcomes == [("stuck in pending cancel", 1, True), ("canceled", 2, False)]
+        text = " ".join(desk_client.get("/kills/").content.decode().split())
+        assert 'data-label="Took">75.5 s</td>' in text
+        assert 'data-label="So far">2.' in text
+        assert '<span class="bad">1&nbsp;stuck in pending cancel</span>, <span>2&nbsp;canceled</span>' in text
