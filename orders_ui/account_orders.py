@@ -136,8 +136,9 @@ def in_order(book: OpenBook, orders: OrderFilter, column: OrderColumn) -> Sorted
 
 
 def _sort(orders: list[Order], column: OrderColumn) -> Sorted:
-    placed = sorted(((column.place(order), order) for order in orders), key=lambda pair: pair[0])
-    return Sorted([order for _, order in placed], [place for place, _ in placed])
+    places = [column.place(order) for order in orders]
+    numbers = sorted(range(len(orders)), key=places.__getitem__)
+    return Sorted([orders[number] for number in numbers], [places[number] for number in numbers])
 
 
 class Chunk:
@@ -160,9 +161,14 @@ class Chunk:
     def rows(self) -> list[OrderRow]:
         return [OrderRow(order) for order in self._orders]
 
+    @property
+    def has_gap(self) -> bool:
+        """Say whether so many came between two places that they do not fit."""
+        return len(self._orders) == MOST_IN_A_CHUNK and self.next_after is not None
+
     @cached_property
     def digest(self) -> str:
-        return blake2b(_encode([self._orders, self.next_after is None]), digest_size=6).hexdigest()
+        return blake2b(_encode([self._orders, self.has_gap]), digest_size=6).hexdigest()
 
     @property
     def text(self) -> str:

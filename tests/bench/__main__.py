@@ -11,8 +11,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
         "what",
-        choices=["make", "reading", "figures", "table"],
-        help="make a trail; time every search; measure one database (JSON); put several side by side",
+        choices=["make", "reading", "figures", "table", "pages"],
+        help="make a trail; time every search; measure one database (JSON); put several side by side; time the pages",
     )
     parser.add_argument(
         "--database", required=True, action="append", help="a scratch one: sqlite:////path or postgresql://…"
@@ -53,6 +53,12 @@ def main() -> None:
         from .beside import both
 
         both(given.database, given.count)
+        return
+    if given.what == "pages":
+        set_up(given.database[0], is_writing=False)
+        from . import pages
+
+        pages.show(pages.measure())
         return
     set_up(given.database[0], is_writing=given.what == "make")
     from . import made_up, reading, table
