@@ -32,7 +32,7 @@ from .sorting import Column, Sorting
 
 ROWS_IN_A_BLOCK = 20
 SPARK_HEIGHT = 12
-SPARK_FULL_AT = 10  # so that one order does not look like a storm
+SPARK_FULL_AT = 5  # so that one order does not look like a storm
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def spark(parts: Sequence[int]) -> str:
     bars = ""
     for place, count in enumerate(parts):
         if count:
-            bars += f"M{3 * place + 1} {SPARK_HEIGHT}v-{max(1, round(count * SPARK_HEIGHT / full))}"
+            bars += f"M{3 * place + 1} {SPARK_HEIGHT}v-{max(2, round(count * SPARK_HEIGHT / full))}"
     words = f"at most {max(parts):,} in {60 // len(parts)} s"
     return f'<svg class="spark" aria-hidden="true"><path d="{bars}"/></svg><span class="unseen">{words}: </span>'
 

@@ -13,7 +13,7 @@
     const table = one("[data-holds-selection]");
     if (!table) return;
     const isHeld = table.hasAttribute("data-filter-changed") || ticked().length > 0
-      || one(".filter").contains(document.activeElement) || one(".filter details[open]") !== null;
+      || one(".filter details[open]") !== null;
     table.toggleAttribute("data-held", isHeld);
     const note = one("[data-paused]");
     if (note) note.hidden = !isHeld;
@@ -44,8 +44,6 @@
     }
     showSelection();
   });
-  document.addEventListener("focusin", showHeld);
-  document.addEventListener("focusout", () => setTimeout(showHeld));
   document.addEventListener("toggle", showHeld, true);
   document.addEventListener("click", (event) => {
     all(".filter details[open]").forEach((box) => { if (!box.contains(event.target)) box.open = false; });
@@ -54,6 +52,10 @@
     const box = event.key === "Escape" && one(".filter details[open]");
     if (box) { box.open = false; one("summary", box).focus(); }
   });
+
+  const typed = () => new URLSearchParams(new FormData(one("#filter"))).toString();
+  let asked = "";
+  let applied = "";
 
   // --- a filter that is typed and not yet applied: the red button would reach more than what is on the screen
   function holdCancel() {
@@ -67,13 +69,11 @@
     showHeld();
   }
   function onFilter(event) {
-    if (event.target.closest("#filter")) holdCancel();
+    if (event.target.closest("#filter") && typed() !== applied) holdCancel();
   }
   document.addEventListener("input", onFilter);
   document.addEventListener("change", onFilter);
 
-  const typed = () => new URLSearchParams(new FormData(one("#filter"))).toString();
-  let asked = "";
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt.id === "filter") asked = typed();
     if (event.detail.elt.id === "poll") {
@@ -83,6 +83,7 @@
   function showFiltered(event) {
     if (event.detail.requestConfig?.elt.id !== "filter") return;
     if (typed() !== asked) { holdCancel(); return; } // typed on while the answer was on its way
+    applied = asked;
     one("#orders").removeAttribute("data-filter-changed");
     for (const field of all("#filter [aria-describedby]")) {
       const isWrong = one(`#${field.getAttribute("aria-describedby")}`).textContent !== "";
@@ -146,5 +147,8 @@
   }
   document.addEventListener("htmx:afterSwap", show);
   document.addEventListener("htmx:oobAfterSwap", show);
-  document.addEventListener("DOMContentLoaded", show);
+  document.addEventListener("DOMContentLoaded", (event) => {
+    if (isHere()) applied = typed();
+    show(event);
+  });
 })();
