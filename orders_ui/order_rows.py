@@ -82,8 +82,16 @@ def _symbol(order: Order) -> str:
     return OrderRow(order).symbol
 
 
+def _number(text: Any) -> Decimal:
+    """Read a figure. Raises ValueError at one that stands nowhere among others."""
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError(text)
+    return number
+
+
 def _figure(name: str, label: str, key: Callable[[Order], Decimal | None]) -> OrderColumn:
-    return OrderColumn(name, label, key, read=Decimal)
+    return OrderColumn(name, label, key, read=_number)
 
 
 def _text(name: str, label: str, key: Callable[[Order], str | None]) -> OrderColumn:

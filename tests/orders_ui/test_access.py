@@ -24,7 +24,10 @@ USERS = (403, 403, 200, 403)
 
 PAGES = {
     "/": SEE,
+    "/accounts/": KILL,
     "/accounts/1001/": SEE,
+    "/accounts/1001/rows/": SEE,
+    "/accounts/1001/orders.txt": SEE,
     "/kills/": SEE,
     f"/kills/{KILL_ID}/": SEE,
     f"/kills/{KILL_ID}.json": SEE,
