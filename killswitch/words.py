@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 NOTHING = "–"
+NEW_YORK = ZoneInfo("America/New_York")
 
 
 def figure(value: Decimal | int | None) -> str:
@@ -69,3 +71,10 @@ def after(seconds: float | None) -> str:
 def exact_time(value: datetime) -> str:
     """Write a time to the microsecond; it is UTC."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+def in_new_york(value: datetime) -> str:
+    """Write a time as the exchanges' clocks have it, with its day where that is another than in UTC."""
+    there, here = value.astimezone(NEW_YORK), value.astimezone(UTC)
+    shape = "%H:%M:%S" if there.date() == here.date() else "%Y-%m-%d %H:%M:%S"
+    return f"{there:{shape}} New York"

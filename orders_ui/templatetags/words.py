@@ -13,7 +13,7 @@ from killswitch import words
 from killswitch.kills.meanings import standing as standing_of
 from killswitch.kills.meanings import wire
 from killswitch.kills.models import Kill, Outcome, State
-from killswitch.words import NOTHING, exact_time
+from killswitch.words import NEW_YORK, NOTHING, exact_time, in_new_york
 
 from ..rows import age_words
 
@@ -76,7 +76,16 @@ def utc_exact(value: datetime | None) -> SafeString | str:
     """Write a time to the microsecond."""
     if value is None:
         return NOTHING
-    return format_html('<time datetime="{}">{}</time>', _iso(value), exact_time(value))
+    return format_html('<time datetime="{}" title="{}">{}</time>', _iso(value), in_new_york(value), exact_time(value))
+
+
+@register.filter
+def beside(value: datetime | None) -> SafeString | str:
+    """Write the same time in New York, and leave room for the reader's own, which only their browser knows."""
+    if value is None:
+        return ""
+    there = '<small class="beside">{}<span data-local="{}" hidden></span></small>'
+    return format_html(there, in_new_york(value), _iso(value))
 
 
 @register.filter
@@ -106,6 +115,22 @@ def outcome(value: str) -> str:
 
 
 @register.simple_tag
+def clocks() -> SafeString:
+    """Draw the clocks of the top of a page as they stood when it was made; the script lets them go on."""
+    now = timezone.now()
+    return format_html(
+        '<div id="clocks" class="clocks" role="group" aria-label="Time" data-now="{}">'
+        '<span><time data-clock="UTC">{}</time> UTC</span> '
+        '<span><time data-clock="{}">{}</time> New York</span> '
+        '<span hidden><time data-clock=""></time> yours</span></div>',
+        int(now.timestamp() * 1000),
+        f"{now.astimezone(UTC):%H:%M:%S}",
+        NEW_YORK.key,
+        f"{now.astimezone(NEW_YORK):%H:%M:%S}",
+    )
+
+
+@register.simple_tag
 def user_name(user: Any) -> str:
     return "" if isinstance(user, AnonymousUser) else str(user.get_username())
 
@@ -115,4 +140,4 @@ def _iso(value: datetime) -> str:
 
 
 def _full(value: datetime) -> str:
-    return f"{exact_time(value)} UTC"
+    return f"{exact_time(value)} UTC · {in_new_york(value)}"

@@ -87,6 +87,16 @@ def select_two(page: Page) -> None:
     boxes.nth(1).check()
 
 
+def press_key(key: str, *, then_type: str = "") -> Callable[[Page], None]:
+    def press(page: Page) -> None:
+        page.keyboard.press(key)
+        page.keyboard.type(then_type)
+        if then_type:
+            page.locator("[role=option]").first.wait_for()
+
+    return press
+
+
 def first_entry(page: Page) -> None:
     page.locator("table.trail tbody th a").first.click()
     page.wait_for_load_state()
@@ -141,6 +151,13 @@ STATES = [
     State("audit-error", "compliance", at("/audit/?since=yesterday&colour=red"), open_all, status=400),
     State("audit-entry", "compliance", beside("not flat", "/audit/"), first_entry),
     State("audit-verification", "compliance", at("/audit/verification/")),
+    State("palette", "desk", at("/"), press_key("/", then_type="kill t")),
+    State("keys", "desk", at("/"), press_key("?")),
+    State("go", "desk", at("/go/")),
+    State("go-to-one-of-several", "desk", at("/go/?q=kill+t")),
+    State("go-not-understood", "compliance", at("/go/?q=kill+TSLA")),
+    State("help", "desk", at("/help/", book=False)),
+    State("help-without-a-role", "nobody", at("/help/", book=False)),
     State("users", "admin", at("/users/")),
     State("user", "admin", lambda scene: f"/users/{scene.user()}/"),
     State("user-error", "admin", lambda scene: f"/users/{scene.user()}/", submit("main form", password="x")),

@@ -24,7 +24,7 @@ SCHEMES: dict[Literal["light", "dark"], dict[str, Any]] = {"light": EVERYTHING, 
 # 320 px, and what is left of a wide screen at 200 %.
 NARROW = {"320 px": 320, "200 %": 720}
 # Every thing that can be pressed or typed into and is not hidden, disabled or inside a closed box.
-REACHABLE = """() => [...document.querySelectorAll(
+REACHABLE = """() => [...(document.querySelector("dialog[open]") || document).querySelectorAll(
     "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")]
   .filter((each) => !each.disabled && each.checkVisibility({visibilityProperty: true}))"""
 NAME = "(each.id || each.name || each.textContent.trim().slice(0, 40) || each.outerHTML.slice(0, 80))"

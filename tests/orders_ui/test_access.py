@@ -21,6 +21,7 @@ SEE = (200, 200, 200, 403)
 KILL = (200, 403, 403, 403)
 TRAIL = (403, 200, 403, 403)
 USERS = (403, 403, 200, 403)
+EVERYBODY = (200, 200, 200, 200)
 
 PAGES = {
     "/": SEE,
@@ -45,6 +46,9 @@ PAGES = {
     "/users/": USERS,
     "/users/new/": USERS,
     "/users/{user}/": USERS,
+    "/go/": EVERYBODY,
+    "/go.json": EVERYBODY,
+    "/help/": EVERYBODY,
 }
 
 

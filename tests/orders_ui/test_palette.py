@@ -1,0 +1,152 @@
+"""Where typed words lead, and that nothing fires from there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from killswitch.book.models import Account
+from killswitch.kills.models import Kill
+from tests.incident.conftest import make_kill
+
+from .conftest import Fill, order
+
+ALL = "/kills/new/?all_accounts=on"
+Clients = Callable[[str], Client]
+
+
+@pytest.fixture
+def book(fill: Fill) -> None:
+    fill(
+        order(1, symbol="TSLA", client_order_id="algo-momentum-19816-000001"),
+        order(2, symbol="TSLA", client_order_id="vwap-19816-000002"),
+        order(3, symbol="TSM", client_order_id="vwap-19816-000003"),
+        account_id=19816,
+    )
+    fill(order(4, symbol="BRK.B"), account_id=19817)
+    Account.objects.filter(account_id=19816).update(short_name="TST-MM-01", full_name="Test Market Making")
+
+
+def choices(client: Client, words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/go.json", {"q": words}).json()["choices"]
+    return found
+
+
+def goes_to(client: Client, words: str) -> str:
+    """Return where words lead at once; "" where they lead to a list."""
+    return str(client.get("/go/", {"q": words}).headers.get("Location", ""))
+
+
+@pytest.mark.usefixtures("book")
+class TestWordsThatAreUnderstood:
+    @pytest.mark.parametrize(
+        ("words", "address"),
+        [
+            ("kill TSLA", "/kills/new/?instruments=TSLA&all_accounts=on"),
+            ("KILL  tsla", "/kills/new/?instruments=TSLA&all_accounts=on"),
+            ("kill all TSLA orders on 19816", "/kills/new/?instruments=TSLA&account=19816"),
+            ("kill sell brk.b", "/kills/new/?side=SELL&instruments=BRK.B&all_accounts=on"),
+            ("kill 19816", "/kills/new/?account=19816"),
+            ("kill tst-mm-01", "/kills/new/?account=19816"),
+            ("kill all", ALL),
+            ("kill algo-7-", "/kills/new/?client_order_id_prefix=algo-7-&all_accounts=on"),
+            ("kill algo-momentum-", "/kills/new/?client_order_id_prefix=algo-momentum-&all_accounts=on"),
+            ("cancel short 19817", "/kills/new/?side=SELL_SHORT&account=19817"),
+            ("drill", "/kills/new/?dry_run=on&reason=Drill&all_accounts=on"),
+            ("drill TSLA", "/kills/new/?dry_run=on&reason=Drill&instruments=TSLA&all_accounts=on"),
+            ("account 19816", "/accounts/19816/"),
+            ("19816", "/accounts/19816/"),
+            ("account TST-MM-01", "/accounts/19816/"),
+            ("kills", "/kills/"),
+            ("desk", "/"),
+            ("help", "/help/"),
+        ],
+    )
+    def test_lead_there(self, words: str, address: str, desk_client: Client) -> None:
+        assert goes_to(desk_client, words) == address
+        assert choices(desk_client, words)[0]["address"] == address
+
+    @pytest.mark.parametrize(
+        ("words", "address"),
+        [
+            ("audit", "/audit/"),
+            ("audit order 019a3a75", "/audit/?order=019a3a75&replacements=on&sort=oldest"),
+            ("order 019a3a75", "/audit/?order=019a3a75&replacements=on&sort=oldest"),
+            ("audit symbol TSLA", "/audit/?symbol=TSLA"),
+            ("audit runaway", "/audit/?q=runaway"),
+        ],
+    )
+    def test_lead_into_the_trail(self, words: str, address: str, clients: Clients) -> None:
+        assert goes_to(clients("compliance"), words) == address
+
+    def test_say_what_the_confirmation_will_say(self, desk_client: Client) -> None:
+        [first, *_] = choices(desk_client, "kill sell TSLA 19816")
+        assert first["hint"].startswith("confirm: all SELL orders in TSLA on account 19816")
+        page = desk_client.get(first["address"])
+        assert "all SELL orders in TSLA on account 19816" in page.content.decode()
+
+    def test_lead_to_what_is_latched_and_its_release(self, desk_client: Client) -> None:
+        kill = make_kill(latched=True, state="latched", scope="all orders in TSLA")
+        found = {each["words"]: each["address"] for each in choices(desk_client, "")}
+        assert found["release all orders in TSLA"] == f"/kills/{kill.id}/release/"
+        assert found["kill of all orders in TSLA"] == f"/kills/{kill.id}/"
+
+    def test_fire_nothing(self, desk_client: Client) -> None:
+        for words in ("kill all", "kill TSLA", "drill"):
+            desk_client.get("/go/", {"q": words}, follow=True)
+        assert not Kill.objects.exists()
+
+
+@pytest.mark.usefixtures("book")
+class TestWordsThatAreNotClear:
+    def test_are_finished_in_every_way_that_the_book_knows(self, desk_client: Client) -> None:
+        found = [each["words"] for each in choices(desk_client, "kill ts")]
+        assert found[:2] == ["kill TSLA", "kill TSM"]
+        assert "kill 19816" in found  # TST-MM-01
+        assert goes_to(desk_client, "kill ts") == ""
+
+    def test_of_a_symbol_or_an_algorithm_that_nobody_has_seen_are_both(self, desk_client: Client) -> None:
+        found = choices(desk_client, "kill NVDA")
+        assert [each["words"] for each in found] == ["kill NVDA", "kill NVDA"]
+        assert "instruments=NVDA" in found[0]["address"]
+        assert "client_order_id_prefix=NVDA" in found[1]["address"]
+        assert goes_to(desk_client, "kill NVDA") == ""
+
+    def test_lead_to_no_kill_without_a_choice_where_nobody_wrote_kill(self, desk_client: Client) -> None:
+        assert choices(desk_client, "TSLA")[0]["words"] == "kill TSLA"
+        assert goes_to(desk_client, "TSLA") == ""
+
+    @pytest.mark.parametrize(
+        "words", ["kill TSLA nonsense? 19816", "kill buy sell", "xyzzy", "kill x\x00y", "account TST MM"]
+    )
+    def test_that_do_not_make_sense_lead_nowhere_and_narrow_nothing(self, words: str, desk_client: Client) -> None:
+        page = desk_client.get("/go/", {"q": words})
+        assert page.status_code == 200
+        assert "is not understood here" in page.content.decode()
+        assert "What is understood" in page.content.decode()
+
+    def test_of_an_account_that_is_not_in_the_book_still_lead_to_its_kill(self, desk_client: Client) -> None:
+        [found] = choices(desk_client, "kill 99999")
+        assert found["address"] == "/kills/new/?account=99999"
+        assert "not in the book" in found["hint"]
+
+
+@pytest.mark.usefixtures("book")
+class TestRights:
+    @pytest.mark.parametrize("who", ["compliance", "administrator", "no role"])
+    def test_propose_no_kill_to_those_who_may_not(self, who: str, clients: Clients) -> None:
+        client = clients(who)
+        for words in ("kill TSLA", "kill all", "drill TSLA", "TSLA", "kill 19816"):
+            assert not [each for each in choices(client, words) if "/kills/new/" in each["address"]]
+        assert client.get("/go.json", {"q": "kill TSLA"}).json()["told"] == "Your role may not kill."
+
+    def test_name_nothing_of_the_book_to_whoever_has_no_role(self, clients: Clients) -> None:
+        client = clients("no role")
+        assert [each["words"] for each in choices(client, "")] == ["help", "log out"]
+        for words in ("TST", "19816", "account 19816", "audit TSLA"):
+            assert choices(client, words) == []
+
+    def test_propose_the_trail_to_compliance_alone(self, clients: Clients) -> None:
+        assert choices(clients("risk desk"), "audit order x") == []
+        assert choices(clients("compliance"), "audit order x") != []
