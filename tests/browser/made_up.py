@@ -11,7 +11,9 @@ from playwright.sync_api import Page
 
 from killswitch.book.operations import refresh, save
 from killswitch.broker import Listing
+from killswitch.health.verdict import Fault, Verdict
 from killswitch.kills.models import Kill, State
+from tests.health.light import shine
 from tests.incident.conftest import add, end, make_kill, record
 
 from .states import FIRST
@@ -27,6 +29,11 @@ class MadeUp:
 
     def book(self) -> None:
         refresh(requests_per_second=50, now=timezone.now())
+        self.light("armed")
+
+    def light(self, how: str) -> None:
+        verdict, faults = LIGHTS[how]
+        shine(verdict, seconds_ago=-LONG, **faults)
 
     def empty_account(self) -> int:
         self.book()
@@ -48,6 +55,12 @@ class MadeUp:
 
 
 HTML = "text/html; charset=utf-8"
+LONG = 600  # seconds: nobody looks, and it stays as it is
+LIGHTS: dict[str, tuple[Verdict, dict[str, Fault]]] = {
+    "armed": (Verdict.ARMED, {}),
+    "slower": (Verdict.SLOWER, {"redis": Fault.REDIS_GONE, "trail": Fault.TRAIL_UNGUARDED}),
+    "not armed": (Verdict.NOT_ARMED, {"broker": Fault.KEY_REFUSED, "disk": Fault.DISK_LOW}),
+}
 
 
 def running() -> Kill:

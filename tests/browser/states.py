@@ -15,6 +15,9 @@ class Scene(Protocol):
     def book(self) -> None:
         """Let the open book be as the broker has it."""
 
+    def light(self, how: str) -> None:
+        """Let the armed light be "armed", "slower", "not armed"."""
+
     def empty_account(self) -> int:
         """Return an account that was listed and has no open order."""
 
@@ -65,6 +68,17 @@ def beside(how: str, address: str) -> Callable[[Scene], str]:
     return find
 
 
+def lit(how: str, address: str) -> Callable[[Scene], str]:
+    """Show a page while the armed light shows this."""
+
+    def find(scene: Scene) -> str:
+        scene.book()
+        scene.light(how)
+        return address
+
+    return find
+
+
 def submit(form: str, **fields: str) -> Callable[[Page], None]:
     """Send a form as it is, apart from `fields`, whatever the browser thinks of it."""
 
@@ -107,6 +121,12 @@ STATES = [
     State("log-in-refused", "", at("/login/", book=False), submit("main form", username="desk", password="wrong")),
     State("log-in-after-a-press", "", at("/login/?next=/&not_sent=1", book=False)),
     State("desk", "desk", at("/")),
+    State("desk-by-the-slower-way", "desk", lit("slower", "/")),
+    State("desk-not-armed", "desk", lit("not armed", "/")),
+    State("light-armed", "desk", lit("armed", "/light/")),
+    State("light-by-the-slower-way", "compliance", lit("slower", "/light/")),
+    State("light-not-armed", "desk", lit("not armed", "/light/")),
+    State("light-not-known", "desk", at("/light/", book=False)),
     State("desk-without-accounts", "desk", at("/", book=False)),
     State("desk-while-one-runs", "desk", beside("running", "/")),
     State("desk-while-one-is-latched", "desk2", beside("latched", "/")),

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from killswitch.health.verdict import BREAK_GLASS
 from tests.conftest import database_url
 from tests.faults.stack import Process, Stack
-from tests.health.test_light import keep_well
+from tests.health.light import keep_well
 
 from .conftest import WIDTHS
 from .test_desk import no_sideways_scroll

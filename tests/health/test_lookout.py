@@ -15,7 +15,7 @@ from killswitch.health.queries import Light
 from killswitch.health.verdict import Fault, Part, Verdict
 from tests.conftest import database_url, wait_for
 from tests.faults.stack import Process, Stack
-from tests.health.test_light import keep_well
+from tests.health.light import keep_well
 
 NO_ACCOUNTS = '{"data": [], "metadata": {"total_items": 0}}'
 QUICK = {"LIGHT_EVERY_SECONDS": "0.3", "LIGHT_DISK_LOW_MB": "10"}

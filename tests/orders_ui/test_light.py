@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 from django.test import Client
+from django.utils import timezone
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Draft, append
 from killswitch.health.models import Finding
 from killswitch.health.verdict import BREAK_GLASS, Fault, Part, Verdict
 from tests.conftest import ROOT
-from tests.health.test_light import NOW, shine
+from tests.health.light import shine
 
 HTMX = {"HX-Request": "true"}
 PAGES = ("/", "/kills/", "/kills/new/?account=1001", "/drills/", "/light/")
@@ -115,7 +116,7 @@ class TestPage:
 
     def test_shows_the_last_changes(self, desk_client: Client, compliance_client: Client) -> None:
         shine()
-        append([Draft(kind=Kind.LIGHT_CHANGED, at=NOW(), sentence=f"change {n}") for n in range(25)])
+        append([Draft(kind=Kind.LIGHT_CHANGED, at=timezone.now(), sentence=f"change {n}") for n in range(25)])
         text = desk_client.get("/light/").content.decode()
         assert re.findall(r"change \d+", text) == [f"change {n}" for n in range(24, 4, -1)]
         assert "/audit/25/" not in text
