@@ -142,10 +142,12 @@ class TestBroker:
         shows(Verdict.ARMED)
 
     def test_that_loses_one_answer_changes_nothing(self, all_of_it: dict[str, Process], stack: Stack) -> None:
-        stack.control.add_fault(match={"call": "version"}, do={"status": 503}, times=1)
-        wait_for(lambda: stack.control.faults()[0]["times"] == 0, "the answer that is lost")
-        seen_at = Watch.objects.get().seen_at
-        wait_for(lambda: (Watch.objects.get().seen_at - seen_at).total_seconds() > 1, "some looks more")
+        for _ in range(6):
+            fault = stack.control.add_fault(match={"call": "version"}, do={"status": 503}, times=1)
+            wait_for(lambda: stack.control.faults()[0]["times"] == 0, "the answer that is lost")
+            stack.control.remove_fault(fault)
+            seen_at = Watch.objects.get().seen_at
+            wait_for(lambda at=seen_at: (Watch.objects.get().seen_at - at).total_seconds() > 1, "some looks more")
         assert changes() == [("not_known", "armed")]
 
     def test_that_is_silent_disarms_and_keeps_nothing_else_from_being_told(
