@@ -24,6 +24,10 @@ class Verdict(TextChoices):
         return list(Verdict).index(self)
 
     @property
+    def means(self) -> str:
+        return MEANS[self]
+
+    @property
     def is_armed(self) -> bool:
         return self.badness < Verdict.NOT_KNOWN.badness
 
@@ -32,6 +36,16 @@ class Verdict(TextChoices):
         if self == Verdict.ARMED:
             return "green"
         return "amber" if self.is_armed else "red"
+
+
+MEANS: Mapping[Verdict, str] = {
+    Verdict.ARMED: "Every part answers: a press reaches the broker within a fraction of a second.",
+    Verdict.FLAWED: "A kill goes through as ever. Something beside its way is not as it should be.",
+    Verdict.UNGUARDED: "A kill goes through as ever. If something fails in the middle of it, nobody takes over.",
+    Verdict.SLOWER: "A kill goes through, by seconds later.",
+    Verdict.NOT_KNOWN: "Nobody looks, or the page hears nothing. Treat it as not armed.",
+    Verdict.NOT_ARMED: "A kill would not go through. The line for the shell stands beside it, ready to be copied.",
+}
 
 
 class Part(TextChoices):

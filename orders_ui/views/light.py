@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from killswitch.health import queries
 from killswitch.health.queries import Light, PartStanding
-from killswitch.health.verdict import BREAK_GLASS, Fault
+from killswitch.health.verdict import BREAK_GLASS, Fault, Verdict
 
 from ..shown import show
 
@@ -27,7 +27,8 @@ def light(request: HttpRequest) -> HttpResponseBase:
     shown = {"light": queries.light(), "break_glass": BREAK_GLASS}
     if request.headers.get("HX-Request") and "parts" not in request.GET:
         return show(request, "light.html", shown, part="_light.html")
-    return show(request, "light.html", {**shown, "changes": queries.changes()}, part="_light_parts.html")
+    context = {**shown, "changes": queries.changes(), "verdicts": list(Verdict)}
+    return show(request, "light.html", context, part="_light_parts.html")
 
 
 @require_safe

@@ -110,6 +110,7 @@ class TestPage:
         for part in Part:
             assert part.label in text
             assert part.checked in text
+        assert all(verdict.means in text for verdict in Verdict)
         assert "broker says so" in text
         assert "2 ms" in text
         assert Fault.DISK_LOW.value.do in text
@@ -192,7 +193,7 @@ class TestWords:
 
     @pytest.mark.parametrize("verdict", Verdict)
     def test_of_every_verdict_stand_in_the_operators_page(self, verdict: Verdict, operators: str) -> None:
-        assert f"| **{verdict.label}** |" in operators
+        assert f"| **{verdict.label}** | {verdict.means} |" in operators
 
     def test_have_the_line_for_the_shell(self, operators: str) -> None:
         assert BREAK_GLASS in operators

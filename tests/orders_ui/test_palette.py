@@ -143,7 +143,7 @@ class TestRights:
 
     def test_name_nothing_of_the_book_to_whoever_has_no_role(self, clients: Clients) -> None:
         client = clients("no role")
-        assert [each["words"] for each in choices(client, "")] == ["help", "log out"]
+        assert [each["words"] for each in choices(client, "")] == ["armed light", "help", "log out"]
         for words in ("TST", "19816", "account 19816", "audit TSLA"):
             assert choices(client, words) == []
 
