@@ -118,6 +118,7 @@
     event.target.querySelectorAll("[data-hold]").forEach((button) => {
       button.type = "button";
       button.dataset.holdReady = "";
+      button.setAttribute("aria-describedby", "hold-how");
     });
   });
 })();

@@ -1,11 +1,20 @@
 """The options of `manage.py kill` mean what the fields of the page's form mean."""
 
+import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.core.management.base import CommandParser
 
-from killswitch.command_line.arguments import add_arguments, break_glass_line, error_lines, option, read
+from killswitch.command_line.arguments import (
+    add_arguments,
+    break_glass_line,
+    break_glass_line_of,
+    error_lines,
+    option,
+    read,
+)
 from killswitch.kills.decision import FILTER_NAMES, Decision, InvalidDecision, read_decision
 
 FILTERS = {
@@ -85,3 +94,25 @@ def test_a_reason_of_bytes_that_are_no_text_is_kept_visibly() -> None:
 def test_the_break_glass_line_can_be_pasted() -> None:
     line = break_glass_line(["manage.py", "kill", "--account", "7", "--reason", "it's wild"])
     assert line.endswith("manage.py kill --break-glass --account 7 --reason 'it'\"'\"'s wild'")
+
+
+HARD = {
+    "plain": {"all_accounts": ["on"]},
+    "accounts": {"account": ["7", "19816"], "side": ["SELL"], "order_type": ["STOP"], "instruments": ["TSLA,BRK.B"]},
+    "several": {"account": ["7"], "status": ["NEW", "QUEUED"], "time_in_force": ["DAY"], "instrument_type": ["OPTION"]},
+    "a prefix that looks like an option": {"account": ["7"], "client_order_id_prefix": ["--latched"]},
+    "a prefix that a shell would read": {"all_accounts": ["on"], "client_order_id_prefix": ["$(rm -rf ~)'\"; `x` é"]},
+    "an option's symbol": {"account": ["7"], "instruments": ["SPXW  261218C05000000"]},
+    "orders": {"account": ["7"], "order_id": ["-x", "a b", "c'd", "--reason"]},
+    "latched": {"all_accounts": ["on"], "latched": ["on"], "reason": ["-- it's \n two lines; $HOME"]},
+    "a dry run": {"all_accounts": ["on"], "dry_run": ["on"]},
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_the_line_of_a_decision_reads_as_that_decision(name: str) -> None:
+    decision = read_decision(HARD[name])
+    program, manage, command, *arguments = shlex.split(break_glass_line_of(decision))
+    assert (program, manage, command) == ("python", "manage.py", "kill")
+    assert options(*arguments)["break_glass"] is True
+    assert replace(decide(*arguments), idempotency_key=decision.idempotency_key) == decision

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from killswitch.access.roles import RISK_DESK
@@ -345,3 +346,62 @@ class TestConfirmation:
         desk_client.get("/kills/new/?account=1001&side=X")
         assert not Entry.objects.filter(kind=Kind.KILL_REFUSED).exists()
         assert User.objects.count() == 1
+
+
+class TestTheLineToCopy:
+    def test_is_there_for_each_way_of_firing_with_the_exact_scope(self, desk_client: Client) -> None:
+        text = html.unescape(desk_client.get("/kills/new/?account=1001&side=SELL&latched=on").content.decode())
+        line = "python manage.py kill --break-glass --account 1001 --side=SELL"
+        assert f'data-once="{line}"' in text
+        assert f'data-latched="{line} --latched"' in text
+        assert f'data-dry="{line} --dry-run"' in text
+
+
+class TestABrokenPress:
+    @pytest.fixture
+    def client(self, desk_client: Client) -> Client:
+        desk_client.raise_request_exception = False
+        return desk_client
+
+    @pytest.fixture
+    def broken(self, client: Client) -> Any:
+        """The page that a press gets while the audit trail's table is not there."""
+        key = str(uuid.uuid4())
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {Entry._meta.db_table} RENAME TO taken_away")
+            response = press(client, side="SELL", reason="it's <b>urgent</b>", idempotency_key=key)
+            cursor.execute(f"ALTER TABLE taken_away RENAME TO {Entry._meta.db_table}")
+        assert response.status_code == 500
+        return response, key
+
+    def test_says_that_it_is_not_known_and_carries_the_same_press(self, broken: Any) -> None:
+        response, key = broken
+        text = response.content.decode()
+        assert "it is not known whether it was sent" in text
+        assert "If it is not there, it was NOT SENT" in text
+        assert f'name="idempotency_key" value="{key}"' in text
+        assert "it&#x27;s &lt;b&gt;urgent&lt;/b&gt;" in text
+        assert "python manage.py kill --break-glass --account 1001 --side=SELL" in text
+        assert not Kill.objects.exists()
+
+    def test_goes_through_when_it_is_tried_again(self, broken: Any, client: Client) -> None:
+        text = broken[0].content.decode()
+        fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+        response = client.post("/kills/", {name: html.unescape(value) for name, value in fields.items()})
+        assert response["Location"] == f"/kills/{Kill.objects.get().id}/"
+        assert Kill.objects.get().reason == "it's <b>urgent</b>"
+
+    def test_says_nothing_of_a_press_where_there_was_none(self, client: Client) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE kills_kill RENAME TO taken_away")
+            text = client.get("/kills/").content.decode()
+            cursor.execute("ALTER TABLE taken_away RENAME TO kills_kill")
+        assert "Something broke here." in text
+        assert "Try again" not in text
+
+
+def test_a_press_without_its_token_leads_back_to_its_confirmation(db: None) -> None:
+    client = client_of("desk", RISK_DESK, enforce_csrf_checks=True)
+    text = html.unescape(press(client, side="SELL", reason="r").content.decode())
+    assert 'href="/kills/new/?account=1001&side=SELL"' in text
+    assert "idempotency_key" not in text
