@@ -16,7 +16,14 @@ from killswitch.kills.acknowledgements import Seen, name_of, seen
 from killswitch.kills.alarms import raised
 from killswitch.kills.meanings import ALARMS_AFTERWARDS, OUTCOMES, STATES, Alarm, Meaning
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
-from killswitch.kills.queries import ENDED_BADLY, outcomes_by_kill, seconds_since, sweeps_as_they_stand, sweeps_of
+from killswitch.kills.queries import (
+    ENDED_BADLY,
+    outcomes_by_kill,
+    seconds_since,
+    sweeps_as_they_stand,
+    sweeps_of,
+    unwatched_by_kill,
+)
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
@@ -39,8 +46,11 @@ RELEASE_REASONS = (
 )
 
 
-# While it runs, tables are short: they go over the wire again whenever something in them has changed.
-ROWS_WHILE_RUNNING = 100
+# While it runs, tables are short: they go over the wire again whenever something in them has changed. What did not go
+# away is shown in any case.
+ROWS_WHILE_RUNNING = 50
+ACCOUNTS_WHILE_RUNNING = 100
+DID_NOT_GO = (*ENDED_BADLY, Outcome.WOULD_CANCEL)
 # How often the ages of lists are put right while nothing else of an account changes.
 LISTED_SECONDS = 5
 # Of an order as a table shows it, what may become another.
@@ -153,8 +163,13 @@ class KillView(Incident):
 
     @cached_property
     def not_gone(self) -> list[KilledRow]:
-        """Return the orders that are not known to be gone; those that only wait stand last."""
+        """Return the orders that did not go away; in a dry run those that would have been canceled."""
         return self._rows(self._not_gone)
+
+    @cached_property
+    def waiting(self) -> list[KilledRow]:
+        """Return some of the orders whose end the broker has not told yet."""
+        return self._rows(self._waiting)
 
     @cached_property
     def others(self) -> list[KilledRow]:
@@ -163,23 +178,29 @@ class KillView(Incident):
 
     @property
     def _not_gone(self) -> QuerySet[KilledOrder]:
-        waits = Case(When(outcome__in=ENDED_BADLY, then=Value(0)), default=Value(1))
-        found = self.orders().filter(outcome__in=NOT_GONE).order_by(waits, "sweep__account_id", "id")
-        return found[: max(self._rows_at_most, min(ROWS, self.call_count))]
+        return self.orders().filter(outcome__in=DID_NOT_GO)[:ROWS]
+
+    @property
+    def _waiting(self) -> QuerySet[KilledOrder]:
+        return self.orders().filter(outcome=Outcome.PENDING)[:ROWS_WHILE_RUNNING]
 
     @property
     def _others(self) -> QuerySet[KilledOrder]:
         traded = Case(When(outcome__in=(Outcome.FILLED, Outcome.PARTLY_FILLED), then=Value(0)), default=Value(1))
         gone = self.orders().exclude(outcome__in=NOT_GONE).order_by(traded, "-is_late", "sweep__account_id", "id")
-        return gone[: self._rows_at_most if self.is_running else max(0, ROWS - self.not_gone_count)]
+        return gone[: ROWS_WHILE_RUNNING if self.is_running else max(0, ROWS - self.did_not_go_count)]
+
+    @cached_property
+    def did_not_go_count(self) -> int:
+        return sum(count for name, _, count, _ in self.outcomes if name in DID_NOT_GO)
+
+    @property
+    def waiting_count(self) -> int:
+        return self.not_gone_count - self.did_not_go_count
 
     @property
     def gone_count(self) -> int:
         return self.order_count - self.not_gone_count
-
-    @property
-    def _rows_at_most(self) -> int:
-        return ROWS_WHILE_RUNNING if self.is_running else ROWS
 
     def _rows(self, orders: Iterable[KilledOrder]) -> list[KilledRow]:
         return [KilledRow(order, self.successors.get(order.order_id, "")) for order in orders]
@@ -191,7 +212,8 @@ class KillView(Incident):
         """Return sweeps: accounts that still send first, then those that are not flat."""
         is_good = Case(When(state__in=QUIET, then=Value(1)), default=Value(0))
         ordered = sweeps_of(self.kill).order_by(F("late").desc(), is_good, "account_id")
-        return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[: self._rows_at_most])]
+        most = ACCOUNTS_WHILE_RUNNING if self.is_running else ROWS
+        return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[:most])]
 
     # --- what a poll leaves out
 
@@ -203,6 +225,7 @@ class KillView(Incident):
         accounts = [_shown(row.sweep) for row in self.sweeps]
         return {
             "kill-open": digest(counts, list(self._not_gone.values_list(*THAT_CHANGE))),
+            "kill-waiting": digest(counts, list(self._waiting.values_list(*THAT_CHANGE))),
             "kill-accounts": digest(counts, max(listed, default=0), accounts),
             "kill-gone": digest(counts, list(self._others.values_list(*THAT_CHANGE))),
         }
@@ -289,6 +312,7 @@ class KillRow:
 
     kill: Kill
     counts: dict[str, int]
+    accounts_flat: int
 
     @property
     def seconds(self) -> float:
@@ -308,8 +332,11 @@ class KillRow:
 def kill_rows(kills: Iterable[Kill]) -> list[KillRow]:
     """Return kills as their list shows them."""
     found = list(kills)
-    counts = outcomes_by_kill([kill.id for kill in found])
-    return [KillRow(kill, counts.get(kill.id, {})) for kill in found]
+    counts, unwatched = outcomes_by_kill([kill.id for kill in found]), unwatched_by_kill()
+    return [
+        KillRow(kill, counts.get(kill.id, {}), kill.accounts_flat - unwatched.get(kill.id, 0))  # type: ignore[attr-defined]
+        for kill in found
+    ]
 
 
 @dataclass

@@ -51,8 +51,18 @@ class Line:
     words: str
     total: int
     points: str
-    x: float
-    y: float
+    mark: str
+    sample: str
+
+
+def mark(name: str, x: float, y: float) -> str:
+    """Return the path of a series' own mark around a point: they differ in shape, not in colour alone."""
+    shapes = {
+        "asked": f"M{x - 3.5:g} {y:g}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
+        "accepted": f"M{x - 3.5:g} {y - 3.5:g}h7v7h-7z",
+        "ended": f"M{x:g} {y - 4.5:g}l4.5 8h-9z",
+    }
+    return shapes[name]
 
 
 class Plot:
@@ -78,7 +88,8 @@ class Plot:
         corners.append((max(self._until, corners[-1][0]), corners[-1][1]))
         drawn = [(self._x(second), self._y(count)) for second, count in corners]
         points = " ".join(f"{x:g},{y:g}" for x, y in drawn)
-        return Line(series.name, WORDS[series.name], series.total, points, *drawn[-1])
+        name, end = series.name, mark(series.name, *drawn[-1])
+        return Line(name, WORDS[name], series.total, points, end, mark(name, 25, 6))
 
     @cached_property
     def ticks(self) -> list[tuple[float, str]]:

@@ -52,6 +52,11 @@ def unwatched_sweeps() -> QuerySet[Sweep]:
     return latched.filter(Q(lease_until__lt=let_go) | Q(listed_at__lt=long))
 
 
+def unwatched_by_kill() -> dict[uuid.UUID, int]:
+    """Count the latched sweeps per kill that nobody watches; a kill without any is left out."""
+    return dict(unwatched_sweeps().order_by().values_list("kill_id").annotate(Count("id")))
+
+
 def sweeps_as_they_stand(sweeps: Iterable[Sweep]) -> list[Sweep]:
     """Return `sweeps` with the state of latched ones put right that nobody watches."""
     found = list(sweeps)

@@ -46,7 +46,12 @@ from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
 
 KILLS_ON_A_PAGE = 50
-TABLES = {"kill-open": "_kill_open.html", "kill-accounts": "_kill_accounts.html", "kill-gone": "_kill_gone.html"}
+TABLES = {
+    "kill-open": "_kill_open.html",
+    "kill-waiting": "_kill_waiting.html",
+    "kill-accounts": "_kill_accounts.html",
+    "kill-gone": "_kill_gone.html",
+}
 # More do not fit an address; the filter has no such limit.
 SELECTED_AT_MOST = 200
 

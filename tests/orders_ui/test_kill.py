@@ -120,8 +120,8 @@ class TestKill:
         assert "<i>" not in text
 
     def test_caps_the_orders_and_says_so(self, kill: Kill, desk_client: Client) -> None:
-        touch(kill, *[Outcome.CANCELED] * 500, Outcome.PENDING)
-        end(kill, State.FLAT)
+        touch(kill, *[Outcome.CANCELED] * 500, Outcome.STUCK)
+        end(kill, State.NOT_FLAT)
         text = page_of(desk_client, kill)
         assert "<h2>Gone <small>500 orders; 499 shown</small></h2>" in text
         assert text.count('">id-') == 500
@@ -131,10 +131,11 @@ class TestKill:
         touch(kill, *[outcome for outcome in outcomes for _ in range(150)])
         view = desk_client.get(f"/kills/{kill.id}/").context["kill"]
         assert [row.order.outcome for row in view.not_gone] == ["stuck"] * 150
-        assert len(view.others) == 100
+        assert (len(view.waiting), len(view.others)) == (50, 50)
         text = page_of(desk_client, kill)
-        assert "<h2>Not known to be gone <small>300 orders; 150 shown</small></h2>" in text
-        assert "<h2>Gone <small>150 orders; 100 shown until it has ended</small></h2>" in text
+        assert "<h2>Not known to be gone <small>150 orders</small></h2>" in text
+        assert "<h2>On their way <small>150 orders not known to be gone yet; 50 shown</small></h2>" in text
+        assert "<h2>Gone <small>150 orders; 50 shown until it has ended</small></h2>" in text
 
     def test_shows_each_sweep(self, kill: Kill, desk_client: Client) -> None:
         first = kill.engaged_at + timedelta(milliseconds=42)
@@ -265,7 +266,8 @@ class TestWhatIsLoud:
             f"Cancels are stuck at the broker. 2 orders, the first for 45 s, since {since:%Y-%m-%d %H:%M:%S} UTC."
         )
         rows = text.split('id="open-caption"')[1].split("</table>")[0].split("<tr ")[1:]
-        assert [re.findall(r"stuck-\d|waits", row)[0] for row in rows] == ["stuck-1", "stuck-2", "waits"]
+        assert [re.findall(r"stuck-\d|waits", row)[0] for row in rows] == ["stuck-1", "stuck-2"]
+        assert "waits" in text.split('id="waiting-caption"')[1].split("</table>")[0]
         assert "stuck in pending cancel" in rows[0]
         assert 'data-age="45"' in rows[0]
         assert ">req-&lt;2&gt;</td>" in rows[0]

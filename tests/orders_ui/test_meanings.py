@@ -7,6 +7,8 @@ import pytest
 
 from killswitch.kills.meanings import (
     AFTER_THE_RELEASE,
+    ALARMS_AFTERWARDS,
+    ASK,
     IN_A_DRY_RUN,
     OUTCOMES,
     STATES,
@@ -20,8 +22,9 @@ from killswitch.kills.models import Kill, Outcome, State
 
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATES = (
-    *("kill", "_kill", "_kill_state", "_kill_rest", "_kill_open", "_kill_figures", "_kill_accounts", "_kill_gone"),
-    *("_kill_bar", "_kill_plot", "_kill_looking", "_kill_help", "_killed_orders", "_release"),
+    *("kill", "_kill", "_kill_state", "_kill_rest", "_kill_open", "_kill_waiting", "_kill_figures"),
+    *("_kill_accounts", "_kill_gone", "_kill_bar", "_kill_plot", "_kill_looking", "_kill_help"),
+    *("_killed_orders", "_release"),
 )
 EVERYTHING = [
     *STATES.values(),
@@ -30,6 +33,7 @@ EVERYTHING = [
     AFTER_THE_RELEASE,
     *OUTCOMES.values(),
     *(alarm.value for alarm in Alarm),
+    *ALARMS_AFTERWARDS.values(),
 ]
 
 
@@ -66,12 +70,19 @@ class TestOperatorsPage:
             "another person of the risk desk has to release it",
             "What do these words mean?",
             "Not known to be gone",
+            "On their way",
+            "Orders since the press",
+            "Also looking",
+            "Sound on",
             "Got away",
         ],
     )
     def test_quotes_the_pages_other_words(self, words: str, operators: str) -> None:
         assert any(words in template(name) for name in TEMPLATES)
         assert words in operators
+
+    def test_says_what_to_ask_where_there_is_no_order_to_read_out(self, operators: str) -> None:
+        assert ASK in operators
 
     def test_is_linked_from_the_readme(self) -> None:
         assert "(docs/operators.md)" in (ROOT / "README.md").read_text()

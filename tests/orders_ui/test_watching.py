@@ -55,7 +55,7 @@ class TestAPoll:
         touch(kill, Outcome.CANCELED, Outcome.STUCK)
         KilledOrder.objects.filter(outcome=Outcome.STUCK).update(pending_since=timezone.now() - timedelta(seconds=9))
         first = poll(desk_client, kill)
-        assert {"kill", "kill-figures", "kill-open", "kill-accounts", "kill-gone"} <= parts(first)
+        assert {"kill", "kill-figures", "kill-open", "kill-waiting", "kill-accounts", "kill-gone"} <= parts(first)
         again = poll(desk_client, kill, marks_of(first))
         assert (again.status_code, again.content) == (204, b"")
 
@@ -65,7 +65,7 @@ class TestAPoll:
         KilledOrder.objects.filter(outcome=Outcome.STUCK).update(attempts=4)
         second = poll(desk_client, kill, marks_of(first))
         assert {"kill", "kill-figures", "kill-open"} <= parts(second)
-        assert not {"kill-accounts", "kill-gone"} & parts(second)
+        assert not {"kill-accounts", "kill-gone", "kill-waiting"} & parts(second)
         KilledOrder.objects.filter(outcome=Outcome.STUCK).update(outcome=Outcome.CANCELED, ended_at=timezone.now())
         third = poll(desk_client, kill, marks_of(second))
         assert {"kill-open", "kill-accounts", "kill-gone"} <= parts(third)
@@ -91,9 +91,8 @@ class TestAPoll:
             kill.sweeps.create(account_id=account_id, state=State.RUNNING)
         touch(kill, *[Outcome.CANCELED] * 2000, *[Outcome.PENDING] * 2000)
         first = poll(desk_client, kill)
-        assert first.content.count(b'<tr id="order-') == 200
+        assert first.content.count(b'<tr id="order-') == 100
         assert first.content.count(b'<tr id="row-') == 100
-        KilledOrder.objects.filter(outcome=Outcome.PENDING).last()
         assert len(poll(desk_client, kill, marks_of(first)).content) < 12_000
 
     @pytest.mark.parametrize("state", State)
@@ -384,9 +383,10 @@ class TestTheListOfKills:
         kill.save()
         running = make_kill(seconds=2)
         first, second = desk_client.get("/kills/").context["rows"]
-        assert (first.kill, first.orders, round(first.seconds)) == (running, 0, 2)
+        assert (first.kill, first.orders) == (running, 0)
+        assert 2 <= first.seconds < 20
         assert second.outcomes == [("stuck in pending cancel", 1, True), ("canceled", 2, False)]
         text = " ".join(desk_client.get("/kills/").content.decode().split())
         assert 'data-label="Took">75.5 s</td>' in text
-        assert 'data-label="So far">2.' in text
+        assert re.search(r'data-label="So far">\d+\.\d s</td>', text)
         assert '<span class="bad">1&nbsp;stuck in pending cancel</span>, <span>2&nbsp;canceled</span>' in text
