@@ -49,7 +49,7 @@ RELEASE_REASONS = (
 # While it runs, tables are short: they go over the wire again whenever something in them has changed. What did not go
 # away is shown in any case.
 ROWS_WHILE_RUNNING = 50
-ACCOUNTS_WHILE_RUNNING = 100
+ACCOUNTS_WHILE_RUNNING = 50
 DID_NOT_GO = (*ENDED_BADLY, Outcome.WOULD_CANCEL)
 # How often the ages of lists are put right while nothing else of an account changes.
 LISTED_SECONDS = 5

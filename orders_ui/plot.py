@@ -10,6 +10,7 @@ from killswitch.incident.course import Course, Series
 # Between two ticks: seconds, up to days.
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 TICKS_AT_MOST = 6
+PARTS = 24
 WORDS = {"asked": "Cancels sent", "accepted": "Cancels accepted", "ended": "Orders ended"}
 
 
@@ -27,8 +28,8 @@ class Axis:
         return cls(tick, max(1, math.ceil(round(seconds / tick, 6))) * tick)
 
     def quantum(self, seconds: float) -> float:
-        """Round down to a sixtieth of the axis: a plot of which nothing else has changed need not be sent again."""
-        part = self.end / 60
+        """Round down to a part of the axis: a plot of which nothing else has changed need not be sent again."""
+        part = self.end / PARTS
         return min(self.end, math.floor(seconds / part) * part)
 
     def __iter__(self) -> Iterator[float]:

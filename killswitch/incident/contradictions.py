@@ -23,7 +23,8 @@ ROWS = 2000
 def of_kill(kill: Kill) -> list[str]:
     """Say what its row contradicts: who, when, what, why, and how it ended."""
     entries = Entry.objects.filter(kill_id=kill.id)
-    return [*_engaged(kill, entries), *_released(kill, entries), *(_ended(kill, entries) if kill.is_over else ())]
+    since = entries.order_by("id").values_list("id", flat=True).first() or 0
+    return [*_engaged(kill, entries), *_released(kill, since), *(_ended(kill, entries) if kill.is_over else ())]
 
 
 def of_everything(kill: Kill) -> list[str]:
@@ -44,7 +45,7 @@ def _engaged(kill: Kill, entries: QuerySet[Entry]) -> Iterator[str]:
     yield from _differ("who engaged it", kill.engaged_by_name, entry.actor_name, entry)
     yield from _differ("from where", kill.source, entry.source, entry)
     yield from _differ("when it was engaged", kill.engaged_at, entry.at, entry)
-    yield from _reason(kill, entry, entries)
+    yield from _reason(kill, entry)
     if kill.scope not in entry.sentence or canonical(kill.filter_data) != canonical(told.get("filter")):
         yield f"entry {entry.id} records another scope"
     for name, words in (("all_accounts", "all accounts"), ("latched", "latched"), ("dry_run", "a dry run")):
@@ -52,8 +53,15 @@ def _engaged(kill: Kill, entries: QuerySet[Entry]) -> Iterator[str]:
             yield f"entry {entry.id} records {'' if told.get(name) else 'not '}{words}"
 
 
-def _reason(kill: Kill, engaged: Entry, entries: QuerySet[Entry]) -> Iterator[str]:
-    entry = entries.filter(kind=Kind.REASON_GIVEN).order_by("id").first()
+def _first(kill: Kill, kind: Kind, since: int) -> Entry | None:
+    """Find its first entry of a kind that is rare: along the kind's index, for the kill may have 100,000 others."""
+    rare = Entry.objects.filter(kind=kind, id__gte=since).order_by("id").values_list("id", "kill_id")
+    found = next((pk for pk, kill_id in rare.iterator(ROWS) if kill_id == kill.id), None)
+    return None if found is None else Entry.objects.get(id=found)
+
+
+def _reason(kill: Kill, engaged: Entry) -> Iterator[str]:
+    entry = _first(kill, Kind.REASON_GIVEN, engaged.id)
     if entry is None:
         if kill.reason_given_at is not None:
             yield "no entry records that its reason was given afterwards"
@@ -64,8 +72,8 @@ def _reason(kill: Kill, engaged: Entry, entries: QuerySet[Entry]) -> Iterator[st
     yield from _differ("when the reason was given", kill.reason_given_at, entry.at, entry)
 
 
-def _released(kill: Kill, entries: QuerySet[Entry]) -> Iterator[str]:
-    entry = entries.filter(kind=Kind.KILL_RELEASED).order_by("id").first()
+def _released(kill: Kill, since: int) -> Iterator[str]:
+    entry = _first(kill, Kind.KILL_RELEASED, since)
     if entry is None:
         if kill.released_at is not None:
             yield "no entry records its release"

@@ -1,15 +1,18 @@
 """How a kill went, over time: how many orders had been asked to go, accepted, and ended at each moment."""
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, F, FloatField, Func, IntegerField, Max, QuerySet, Value
+from django.db.models import Count, F, FloatField, Func, IntegerField, QuerySet, Value
 from django.db.models.sql.compiler import SQLCompiler
 
 from killswitch.kills.models import KilledOrder
+from killswitch.kills.queries import orders_of
 
 STEPS = 240
 # In order of what comes first in an order's life.
@@ -71,7 +74,8 @@ class Course:
         return zip((second for second, _ in counts), accumulate(count for _, count in counts), strict=True)
 
 
-def last_moment(orders: QuerySet[KilledOrder], engaged_at: datetime) -> float:
-    """Return after how many seconds something last happened to an order."""
-    found = orders.order_by().aggregate(**{name: Max(column) for name, column in COLUMNS.items()})
-    return max(((at - engaged_at).total_seconds() for at in found.values() if at), default=0.0)
+# What was counted is kept for everybody who follows the same kill, until something happens to one of its orders.
+@lru_cache(maxsize=64)
+def course_of(kill_id: uuid.UUID, engaged_at: datetime, until: float, *, version: str) -> Course:
+    """Return the course of a kill to `until` seconds after the press. `version` is another one whenever it may be."""
+    return Course(orders_of(kill_id), engaged_at, until)

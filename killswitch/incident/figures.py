@@ -17,7 +17,6 @@ from killswitch.kills.queries import (
     as_they_stand,
     late_arrivals_of,
     orders_of,
-    outcomes_of,
     seconds_since,
     sweeps_as_they_stand,
     unwatched_sweeps,
@@ -25,7 +24,7 @@ from killswitch.kills.queries import (
 from killswitch.words import counted, dollars, figure, unpriced
 
 from .contradictions import of_kill
-from .course import Course, last_moment
+from .course import Course, course_of
 
 NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 QUIET = (State.FLAT, State.LATCHED)
@@ -139,22 +138,54 @@ class Progress:
     asked: int  # its cancel has left and is not answered
     waits: int  # seen, and not asked to go yet
 
-    @classmethod
-    def of(cls, orders: QuerySet[KilledOrder]) -> "Progress":
-        is_bad, has_ended = Q(outcome__in=ENDED_BADLY), Q(ended_at__isnull=False)
-        is_accepted, is_asked = Q(accepted_at__isnull=False), Q(asked_at__isnull=False)
-        stages = {
-            "bad": is_bad,
-            "ended": has_ended & ~is_bad,
-            "accepted": is_accepted & ~has_ended & ~is_bad,
-            "asked": is_asked & ~is_accepted & ~has_ended & ~is_bad,
-            "waits": ~is_asked & ~is_accepted & ~has_ended & ~is_bad,
-        }
-        return cls(**orders.order_by().aggregate(**{name: Count("id", filter=of) for name, of in stages.items()}))
-
     @property
     def known(self) -> int:
         return self.ended + self.bad + self.accepted + self.asked + self.waits
+
+
+class Tally:
+    """What its orders come to, counted by one walk over them: a page that follows asks every second."""
+
+    def __init__(self, orders: QuerySet[KilledOrder]) -> None:
+        has_ended, is_accepted = Q(ended_at__isnull=False), Q(accepted_at__isnull=False)
+        is_asked = Q(asked_at__isnull=False)
+        rows = (
+            orders.order_by()
+            .values("outcome")
+            .annotate(
+                number=Count("id"),
+                ended=Count("id", filter=has_ended),
+                accepted=Count("id", filter=is_accepted & ~has_ended),
+                asked=Count("id", filter=is_asked & ~is_accepted & ~has_ended),
+                last_asked=Max("asked_at"),
+                last_accepted=Max("accepted_at"),
+                last_ended=Max("ended_at"),
+            )
+        )
+        self._rows: list[Any] = list(rows)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return {row["outcome"]: row["number"] for row in self._rows}
+
+    @property
+    def progress(self) -> Progress:
+        bad = sum(row["number"] for row in self._rows if row["outcome"] in ENDED_BADLY)
+        others = [row for row in self._rows if row["outcome"] not in ENDED_BADLY]
+        stages = {name: sum(row[name] for row in others) for name in ("ended", "accepted", "asked")}
+        waits = sum(row["number"] for row in others) - sum(stages.values())
+        return Progress(bad=bad, waits=waits, **stages)
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When something last happened to one of them."""
+        times = (row[name] for row in self._rows for name in ("last_asked", "last_accepted", "last_ended"))
+        return max((at for at in times if at), default=None)
+
+    @property
+    def version(self) -> str:
+        """Return what differs where a moment of an order does."""
+        return repr(sorted(self._rows, key=lambda row: str(row["outcome"])))
 
 
 class Incident:
@@ -185,9 +216,13 @@ class Incident:
         return orders_of(self.kill.id)
 
     @cached_property
+    def tally(self) -> Tally:
+        return Tally(self.orders())
+
+    @cached_property
     def outcomes(self) -> list[tuple[str, str, int, bool]]:
         """Return each outcome's name, words, count and whether it is a bad one."""
-        counts = outcomes_of(self.kill.id)
+        counts = self.tally.outcomes
         known = [(str(name), str(name.label), counts.get(name, 0), name in ENDED_BADLY) for name in Outcome]
         return [row for row in known if row[2]]
 
@@ -205,18 +240,19 @@ class Incident:
 
     @cached_property
     def progress(self) -> Progress:
-        return Progress.of(self.orders())
+        return self.tally.progress
 
     def course(self, until: float) -> Course:
         """Return how it went from the press to `until` seconds after it."""
-        return Course(self.orders(), self.kill.engaged_at, until)
+        return course_of(self.kill.id, self.kill.engaged_at, until, version=self.tally.version)
 
     @cached_property
     def told_until(self) -> float:
         """Until how many seconds after the press there is something to tell: when it is quiet, until it became so."""
         if self.is_running and self.kill.state != State.LATCHED:
             return self.seconds
-        return last_moment(self.orders(), self.kill.engaged_at)
+        last = self.tally.last_at
+        return max(0.0, (last - self.kill.engaged_at).total_seconds()) if last else 0.0
 
     @cached_property
     def lost(self) -> Lost:

@@ -94,9 +94,9 @@ class TestMeanings:
         assert set(OUTCOMES) == set(Outcome)
 
     def test_are_the_only_loud_words_of_a_kills_page(self) -> None:
-        """One loop over the alarms, and the refusal of a release."""
+        """One loop over the alarms, and the refusals of a release and of a reason."""
         loud = [found for name in TEMPLATES for found in re.findall(r'class="loud[^"]*"', template(name))]
-        assert loud == ['class="loud"', 'class="loud {{ loud.alarm.name|lower }}"']
+        assert loud == ['class="loud"'] * 2 + ['class="loud {{ loud.alarm.name|lower }}"']
 
     @pytest.mark.parametrize("state", State)
     @pytest.mark.parametrize("fields", [{}, {"latched": True}, {"dry_run": True}])

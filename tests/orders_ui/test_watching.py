@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from killswitch.access.roles import COMPLIANCE, RISK_DESK
 from killswitch.incident.course import Course
-from killswitch.incident.figures import Incident, Progress
+from killswitch.incident.figures import Incident, Progress, Tally
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
 from orders_ui import looking
 from orders_ui.marks import digest_of_page
@@ -92,7 +92,7 @@ class TestAPoll:
         touch(kill, *[Outcome.CANCELED] * 2000, *[Outcome.PENDING] * 2000)
         first = poll(desk_client, kill)
         assert first.content.count(b'<tr id="order-') == 100
-        assert first.content.count(b'<tr id="row-') == 100
+        assert first.content.count(b'<tr id="row-') == 50
         assert len(poll(desk_client, kill, marks_of(first)).content) < 12_000
 
     @pytest.mark.parametrize("state", State)
@@ -123,18 +123,18 @@ class TestOneMoment:
         kill = make_kill(seconds=4, latched=True, state=State.LATCHED)
         kill.sweeps.create(account_id=1001, state=State.LATCHED, lease_until=timezone.now() + timedelta(seconds=9))
         client = client_of("desk", RISK_DESK)
-        read = Progress.of
+        read = Tally.__init__
 
-        def read_while_an_order_arrives(orders: Any) -> Progress:
+        def read_while_an_order_arrives(tally: Tally, orders: Any) -> None:
             elsewhere(lambda: add(kill, "arrived", is_late=True))
-            return read(orders)
+            read(tally, orders)
 
-        monkeypatch.setattr(Progress, "of", read_while_an_order_arrives)
+        monkeypatch.setattr(Tally, "__init__", read_while_an_order_arrives)
         text = client.get(f"/kills/{kill.id}/", headers=headers).content.decode()
         assert "<h1>LATCHED</h1>" in text
         assert "arrived" not in text.replace("arrived after the kill", "")
         assert '<p class="loud late">' not in text
-        monkeypatch.setattr(Progress, "of", read)
+        monkeypatch.setattr(Tally, "__init__", read)
         text = client.get(f"/kills/{kill.id}/", headers=headers).content.decode()
         assert '<p class="loud late">' in text
 
@@ -264,7 +264,7 @@ class TestCourse:
     def test_stays_as_it_is_while_nothing_happens_for_a_moment(self, kill: Kill) -> None:
         add(kill, "1", asked_at=after(kill, 0.5))
         axis = Axis.up_to(52)
-        drawn = [Plot(Incident(kill).course(axis.end), axis, until, 1).lines[0].points for until in (52.0, 52.3, 53.5)]
+        drawn = [Plot(Incident(kill).course(axis.end), axis, until, 1).lines[0].points for until in (53.0, 53.3, 56.0)]
         assert drawn[0] == drawn[1] != drawn[2]
 
 
