@@ -22,6 +22,8 @@ BUTTONS = (
     ("latched", "keeps sweeping new orders until somebody releases the kill"),
     ("dry run", "does everything but the cancel itself: nothing is sent"),
     ("Release", "lets a latched kill go; it sweeps until it is quiet once more, and ends"),
+    ("Acknowledge as …", "beside an alarm: says by name that you have seen it. It changes nothing about the kill"),
+    ("Send a test message", "under Messages: tells everybody who is told of kills, by mail and chat"),
     ("Refresh", "asks anew. Pages follow by themselves; this is for when they are held still"),
 )
 WORDS = (

@@ -146,6 +146,7 @@ class Palette:
             yield Choice("desk", reverse("desk"), "every account")
             yield Choice("kills", reverse("kills"), "all kills, the newest first")
             yield Choice("drills", reverse("drills"), "dry runs and kills per quarter")
+            yield Choice("messages", reverse("telling"), "who is told by mail and chat")
         if page.may_read_trail:
             yield Choice("audit trail", reverse("audit"), "search the record")
             yield Choice("verification", reverse("verification"), "does the record hold")

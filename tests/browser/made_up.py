@@ -9,10 +9,15 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from playwright.sync_api import Page
 
+from killswitch.audit.models import Kind
+from killswitch.audit.operations import Actor, Draft, append
 from killswitch.book.operations import refresh, save
 from killswitch.broker import Listing
 from killswitch.health.verdict import Fault, Verdict
+from killswitch.kills.acknowledgements import acknowledge
+from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill, State
+from killswitch.telling.models import Delivery
 from tests.health.light import shine
 from tests.incident.conftest import add, end, make_kill, record
 
@@ -50,6 +55,18 @@ class MadeUp:
         self._page.route(f"**{address}", lambda route: route.fulfill(status=status, body=body, content_type=HTML))
         return address
 
+    def place(self, how: str) -> None:
+        now = timezone.now()
+        append([Draft(kind=Kind.MESSAGE_TESTED, at=now, sentence="a test", actor=Actor(name="desk"))])
+        since = now - timedelta(minutes=9)
+        failing = {"failing_since": since, "tries": 7, "error": "it answered 503"} if how == "failing" else {}
+        seen_at = since if how == "nobody" else now
+        for number, name in enumerate(("mail 1", "chat 1 (pagerduty)")):
+            values = failing if number else {"followed": 1000, "told_at": now}
+            Delivery.objects.create(
+                **{"key": name, "name": name, "position": number, "followed": 0, "seen_at": seen_at, **values}
+            )
+
     def user(self) -> int:
         return User.objects.get(username="desk2").pk
 
@@ -86,6 +103,16 @@ def not_flat() -> Kill:
     return _ended(kill, State.NOT_FLAT)
 
 
+def acknowledged() -> Kill:
+    kill = not_flat()
+    now = timezone.now()
+    acknowledge(kill, Alarm.LOST, count=1, actor=Actor(id=_desk(), name="desk"), now=now)
+    # It was about one when somebody saw it.
+    acknowledge(kill, Alarm.STUCK, count=1, actor=Actor(name="desk2"), now=now)
+    _order(kill, 9, outcome="stuck")
+    return kill
+
+
 def unknown() -> Kill:
     kill = make_kill(engaged_by_id=_desk(), roster_error="HTTP 503 from the broker", all_accounts=True)
     _order(kill, 0, outcome="unknown")
@@ -109,6 +136,7 @@ KILLS: dict[str, Callable[[], Kill]] = {
     "running": running,
     "flat": flat,
     "not flat": not_flat,
+    "acknowledged": acknowledged,
     "unknown": unknown,
     "latched": latched,
     "dry run": dry_run,

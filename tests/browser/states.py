@@ -27,6 +27,9 @@ class Scene(Protocol):
     def plain(self, name: str) -> str:
         """Return the address of a page for the moment when nothing else works."""
 
+    def place(self, how: str) -> None:
+        """Let somebody be told who is "well", "failing", or of whom "nobody" takes care any more."""
+
     def user(self) -> int:
         """Return the number of a user who can be changed."""
 
@@ -74,6 +77,17 @@ def lit(how: str, address: str) -> Callable[[Scene], str]:
     def find(scene: Scene) -> str:
         scene.book()
         scene.light(how)
+        return address
+
+    return find
+
+
+def told(how: str, address: str = "/telling/") -> Callable[[Scene], str]:
+    """Show a page while messages go to a place in such a way."""
+
+    def find(scene: Scene) -> str:
+        scene.book()
+        scene.place(how)
         return address
 
     return find
@@ -159,6 +173,7 @@ STATES = [
     State("kill-latched-by-oneself", "desk", kill("latched")),
     State("kill-not-released", "desk2", kill("latched", "release/"), submit("#release form", reason="")),
     State("kill-dry-run", "desk", kill("dry run")),
+    State("kill-acknowledged", "desk", kill("acknowledged")),
     State("kill-for-compliance", "compliance", kill("not flat")),
     State("call-sheet", "desk", kill("not flat", "call-sheet/")),
     State("summary", "compliance", kill("not flat", "summary/")),
@@ -178,6 +193,11 @@ STATES = [
     State("go-not-understood", "compliance", at("/go/?q=kill+TSLA")),
     State("help", "desk", at("/help/", book=False)),
     State("help-without-a-role", "nobody", at("/help/", book=False)),
+    State("messages-to-nobody", "desk", at("/telling/")),
+    State("messages", "desk", told("well")),
+    State("messages-failing", "desk", told("failing")),
+    State("messages-failing-on-the-desk", "desk", told("failing", "/")),
+    State("messages-of-a-teller-that-is-gone", "compliance", told("nobody")),
     State("users", "admin", at("/users/")),
     State("user", "admin", lambda scene: f"/users/{scene.user()}/"),
     State("user-error", "admin", lambda scene: f"/users/{scene.user()}/", submit("main form", password="x")),
