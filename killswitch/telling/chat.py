@@ -13,7 +13,8 @@ from typing import Any
 
 from .places import Message, Refused, key_of, scheme_of
 
-SECONDS = 20.0
+# With the start of the process, on a machine that is busy with a kill.
+SECONDS = 30.0
 # What the process is given of the environment: how to find Python's packages and the way out, and no secret of ours.
 PASSED_ON = (
     *("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),

@@ -14,6 +14,8 @@ STATUS = re.compile(r"error=(\d{3})\b")
 
 
 def main() -> None:
+    # Loading apprise is work for half a second, and the kill that it tells of may be under way on the same processors.
+    os.nice(5)
     question = json.load(sys.stdin)
     answer_to = os.fdopen(os.dup(1), "w")
     # Whatever a service's code prints or logs goes nowhere.
