@@ -23,6 +23,8 @@ CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", "")
 RELEASE_BY_SAME_PERSON = env.boolean("RELEASE_BY_SAME_PERSON")
 # Said on every page: a simulator cannot be told from a tunnel to the broker by its address.
 BROKER_IS_SIMULATOR = env.boolean("BROKER_IS_SIMULATOR")
+# A line on the desk's page, for whoever looks at an installation for the first time.
+DESK_NOTE = env.text("DESK_NOTE", "")
 # Requests per second that keep the open book fresh; never a limit for a kill.
 BOOK_REQUESTS_PER_SECOND = env.number("BOOK_REQUESTS_PER_SECOND", 5.0, least=0.1, most=1000)
 

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
@@ -25,6 +26,10 @@ class Page:
     @cached_property
     def role(self) -> str:
         return roles.role_of(self._user) if isinstance(self._user, User) else ""
+
+    @property
+    def desk_note(self) -> str:
+        return settings.DESK_NOTE
 
     @cached_property
     def may_see(self) -> bool:

@@ -28,14 +28,15 @@ ENDS = {"FILLED", "CANCELED", "REJECTED", "EXPIRED", "REPLACED"}
 class Demo:
     """A running demo."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runaway_after: str = "off") -> None:
         self.folder = folder
+        options = {"DEMO_RUNAWAY_AFTER": runaway_after}
         outside = {name: value for name, value in os.environ.items() if not name.startswith("CLEAR_STREET")}
         with (folder / "out").open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "killswitch.demo"],
                 cwd=ROOT,
-                env={**outside, "DEMO_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "killswitch.settings"},
+                env={**outside, **options, "DEMO_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "killswitch.settings"},
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
@@ -194,3 +195,27 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_an_algorithm_runs_away_and_is_killed_by_how_its_orders_begin(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, runaway_after="1")
+    try:
+        assert "kill algo-momentum-" in (tmp_path / "out").read_text()
+        desk = Person(demo, "desk")
+        assert "kill algo-momentum-" in desk.get("/")
+        wait_for(lambda: len(of_the_algorithm(demo)) > 10, "the algorithm to run away", 60)
+        found = json.loads(desk.get("/go.json?q=kill+algo-momentum-"))["choices"][0]
+        fields = dict(urllib.parse.parse_qsl(found["address"].partition("?")[2]))
+        kill = desk.kill(**fields)
+        assert kill["state"] == "flat"
+        assert kill["outcomes"]["canceled"] > 10
+        assert of_the_algorithm(demo) == []
+        assert demo.of_simulator("/_sim/summary")["runaway"] == "stopped"
+    finally:
+        demo.stop()
+
+
+def of_the_algorithm(demo: Demo) -> list[str]:
+    """Return the ids of the algorithm's open orders."""
+    orders = [order for account_id in (19816, 19817) for order in demo.open_orders(account_id)]
+    return [order["id"] for order in orders if (order["client_order_id"] or "").startswith("algo-momentum-")]

@@ -33,6 +33,13 @@ SCENE = [
     *("--arrivals-per-second", "0.3"),
     *("--fills-per-second", "0.2"),
 ]
+# Seconds after the start, or "off". What runs away is the simulator's (killswitch.simulator.runaway).
+RUNAWAY_AFTER = os.environ.get("DEMO_RUNAWAY_AFTER", "60")
+RUNAWAY = "algo-momentum-"
+WHAT_RUNS_AWAY = (
+    f"{RUNAWAY_AFTER} seconds after the start an algorithm runs away: orders whose client order id begins with "
+    f"“{RUNAWAY}” pour in on two accounts. Log in as desk, press / and type: kill {RUNAWAY}"
+)
 GRACE_SECONDS = 8.0
 
 
@@ -130,7 +137,7 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         start_simulator(processes, environment)
     password = prepare_database(environment)
     python = [sys.executable, "-m"]
-    told = ("CLEAR_STREET_BASE_URL", "CLEAR_STREET_API_KEY", "BROKER_IS_SIMULATOR")
+    told = ("CLEAR_STREET_BASE_URL", "CLEAR_STREET_API_KEY", "BROKER_IS_SIMULATOR", "DESK_NOTE")
     of_the_broker = {name: environment[name] for name in told if name in environment}
     told_alone = {"notary": anchoring(environment), "teller": telling(environment)}
     commands = {
@@ -179,7 +186,11 @@ def start_redis(processes: Processes, environment: Mapping[str, str]) -> None:
 def start_simulator(processes: Processes, environment: dict[str, str]) -> None:
     environment["CLEAR_STREET_API_KEY"] = SIMULATOR_KEY
     environment["BROKER_IS_SIMULATOR"] = "on"
-    command = [sys.executable, "-m", "killswitch.simulator", "--port", "0", "--api-key", SIMULATOR_KEY, *SCENE]
+    scene = SCENE
+    if RUNAWAY_AFTER != "off":
+        scene = [*SCENE, "--runaway-after", RUNAWAY_AFTER]
+        environment["DESK_NOTE"] = f"This is a demo. {WHAT_RUNS_AWAY}"
+    command = [sys.executable, "-m", "killswitch.simulator", "--port", "0", "--api-key", SIMULATOR_KEY, *scene]
     processes.start("simulator", command)
     log = processes.log_of("simulator")
     processes.wait_until("simulator", lambda: says(log, "listening on "), 20)
@@ -257,9 +268,9 @@ def announce(processes: Processes, environment: Mapping[str, str], password: str
     people = "\n".join(f"  {name:<12} {password}   ({role})" for name, role in DEMO_USERS.items())
     mails = f"What the desk is told by mail stands in {FOLDER / 'mail'}.\n\n" if tells_into_files(environment) else ""
     broker = "the simulator" if "simulator" in processes.pids else environment["CLEAR_STREET_BASE_URL"]
-    print(
-        f"\nKillswitch runs at {url}   (broker: {broker})\n\nLog in as:\n{people}\n\n{mails}Ctrl-C ends it.", flush=True
-    )
+    scene = f"{WHAT_RUNS_AWAY}\n\n" if "simulator" in processes.pids and RUNAWAY_AFTER != "off" else ""
+    print(f"\nKillswitch runs at {url}   (broker: {broker})\n\nLog in as:\n{people}\n", flush=True)
+    print(f"{scene}{mails}Ctrl-C ends it.", flush=True)
 
 
 def watch(processes: Processes, stopping: threading.Event) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from killswitch.simulator.control import CALLS
+from killswitch.simulator.faults import DO_WORDS, MATCH_WORDS
+from killswitch.simulator.runaway import PREFIX
 from killswitch.simulator.server import Broker, Settings
 from killswitch.simulator.wire import PAGE_SIZE_MAX, WIRE_2025, WIRE_2026
 
@@ -64,8 +67,36 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
+FAULT = """\
+curl -X POST localhost:7001/_sim/faults -d '{"match": {"call": "cancel_all"}, "do": {"status": 503}, "times": 2}'"""
+
+
+def steering() -> str:
+    """Say what can be asked of a simulator that runs, and which faults it knows."""
+    calls = ((*call.split(), words) for call, words in CALLS.items())
+    return "\n".join(
+        [
+            "steering it, from this machine alone:",
+            *(f"  {method:<7}/_sim/{path:<15}{words}" for method, path, words in calls),
+            "",
+            "a fault spoils the requests that it matches, as often as `times` says, after the first `skip`:",
+            f"  {FAULT}",
+            "",
+            "match:",
+            *(f"  {name:<14}{words}" for name, words in MATCH_WORDS.items()),
+            "do:",
+            *(f"  {name:<14}{words}" for name, words in DO_WORDS.items()),
+        ]
+    )
+
+
 def read_settings(arguments: Sequence[str] | None) -> Settings:
-    parser = OneLineParser("killswitch.simulator", description="A stand-in for the Clear Street order API.")
+    parser = OneLineParser(
+        "killswitch.simulator",
+        description="A stand-in for the Clear Street order API.",
+        epilog=steering(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=port, default=0, help="0 takes any that is free (default)")
@@ -80,6 +111,7 @@ def read_settings(arguments: Sequence[str] | None) -> Settings:
     add("--api-key", type=key, help="default: CLEAR_STREET_API_KEY, or simulator-key")
     add("--wire", choices=("auto", WIRE_2025, WIRE_2026), default="auto", help="auto: 2026-11 to the official SDK")
     add("--page-size-max", type=page_size, default=PAGE_SIZE_MAX, help="shortens the pages of every list")
+    add("--runaway-after", type=positive, help=f"seconds until an algorithm runs away ({PREFIX}…); by itself none does")
     values = vars(parser.parse_args(arguments))
     values["api_key"] = values["api_key"] or os.environ.get("CLEAR_STREET_API_KEY") or DEMO_KEY
     return Settings(**values)

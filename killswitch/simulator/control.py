@@ -14,9 +14,26 @@ from killswitch.simulator.faults import Faults
 from killswitch.simulator.life import Life
 from killswitch.simulator.log import RequestLog
 from killswitch.simulator.population import Population
+from killswitch.simulator.runaway import Runaway
 from killswitch.simulator.shapes import Order, is_open
 from killswitch.simulator.wire import WIRE_2025, Problem, encode
 
+CALLS = {
+    "GET log": "requests that arrived; ?after=N, ?call=cancel_all,cancel_one",
+    "DELETE log": "forget them",
+    "GET book": "every order; ?account_id=N, ?open=1",
+    "GET summary": "counts, and how the runaway algorithm stands",
+    "POST orders": "let orders arrive: account_id, and count or order",
+    "PATCH orders/*": "set fields of an order by hand; omit, extra",
+    "POST orders/*/fill": "fill an order; quantity",
+    "POST flow": "arrivals_per_second, fills_per_second",
+    "POST accounts": "add accounts: count",
+    "PATCH accounts/*": "set fields of an account by hand",
+    "POST faults": "ask for a fault: match, do, times, skip",
+    "GET faults": "those that there are, and how often each was applied",
+    "DELETE faults": "remove all",
+    "DELETE faults/*": "remove one",
+}
 LOOPBACK = {"127.0.0.1", "::1"}
 Body = dict[str, Any]
 Handler = Callable[[Body, dict[str, str], str], Any]
@@ -25,12 +42,15 @@ Handler = Callable[[Body, dict[str, str], str], Any]
 class Control:
     """Answer the calls under /_sim/, without a key, to this machine alone."""
 
-    def __init__(self, book: Book, life: Life, population: Population, faults: Faults, log: RequestLog) -> None:
+    def __init__(
+        self, book: Book, life: Life, population: Population, faults: Faults, log: RequestLog, runaway: Runaway
+    ) -> None:
         self.book = book
         self.life = life
         self.population = population
         self.faults = faults
         self.log = log
+        self.runaway = runaway
         self.handlers: dict[tuple[str, str], Handler] = {
             ("GET", "log"): self.read_log,
             ("DELETE", "log"): self.clear_log,
@@ -101,6 +121,7 @@ class Control:
             "executions": sum(len(each.executions) for each in self.book.accounts.values()),
             "cancels_on_their_way": len(self.life.cancels),
             "requests": self.log.last,
+            "runaway": self.runaway.state,
         }
 
     def add_orders(self, body: Body, query: dict[str, str], name: str) -> Any:

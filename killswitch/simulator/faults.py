@@ -23,6 +23,35 @@ MESSAGES = {
 }
 
 
+# What `--help` says of each field.
+MATCH_WORDS = {
+    "call": "the call, or several: " + ", ".join(CALLS),
+    "method": "GET, DELETE, POST …",
+    "account_id": "one account, or several",
+    "order_id": "one order, or several",
+    "page": "the n-th page of a list",
+    "key": "requests with this key",
+}
+DO_WORDS = {
+    "act": "whether the call takes effect; by itself it does, but for status, error_in_200 and silent",
+    "delay_ms": "answer so much later",
+    "status": "answer with this HTTP status",
+    "message": "… and with this message",
+    "retry_after": "… and with this Retry-After",
+    "headers": "add headers to the answer",
+    "drop": "cut the connection before the call takes effect, or after it",
+    "silent": "never answer",
+    "body": "answer with html, half of it, nothing (empty), not_json, or {raw: text}",
+    "close_idle": "close the connection after the answer",
+    "error_in_200": "answer 200 with an error inside: code, message",
+    "cancel": "what becomes of an accepted cancel: stuck, refuse (also called revert), or fill: it trades on the way",
+    "fill_quantity": "… by so much",
+    "spare": "a mass cancel passes over these: ids of orders, or words like SELL, STOP, QUEUED",
+    "kill_pid": "kill this process when the call arrives",
+    "arrive": "let so many orders arrive in the account just after the call",
+}
+
+
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Say which requests a fault is for; what is left out matches everything."""
 

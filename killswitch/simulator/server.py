@@ -20,6 +20,7 @@ from killswitch.simulator.faults import LISTS, NOTHING, Asked, Do, Faults, RawBo
 from killswitch.simulator.life import Life
 from killswitch.simulator.log import Entry, RequestLog, now_text
 from killswitch.simulator.population import Population
+from killswitch.simulator.runaway import Runaway
 from killswitch.simulator.wire import (
     Problem,
     error_envelope,
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     wire: str
     page_size_max: int
+    runaway_after: float | None
 
 
 class Answer(msgspec.Struct):
@@ -72,7 +74,8 @@ class Broker:
         self.faults = Faults()
         self.log = RequestLog()
         self.api = Api(self.book, self.life, self.population, settings.page_size_max)
-        self.control = Control(self.book, self.life, self.population, self.faults, self.log)
+        self.runaway = Runaway(self.life, settings.runaway_after)
+        self.control = Control(self.book, self.life, self.population, self.faults, self.log, self.runaway)
         self.expected = f"Bearer {settings.api_key}".encode()
         for account in self.population.add_accounts(settings.accounts):
             self.population.populate(account.id, settings.orders, settings.ended)

@@ -1,13 +1,19 @@
 """The program: how it starts, what it refuses, how it ends."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from killswitch.simulator.control import Control
+from killswitch.simulator.faults import Do, Match
 from killswitch.simulator.process import ROOT, NotStarted, SimulatorProcess
 
 from .conftest import FIRST
@@ -59,6 +65,13 @@ class TestStarting:
         ended = run("--port", port, "--accounts", "1")
         assert ended.returncode == 2
         assert ended.stderr == f"killswitch.simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+    def test_the_help_names_every_fault_and_every_call_that_steers_it(self) -> None:
+        text = run("--help").stdout
+        for field in (*Match.__struct_fields__, *Do.__struct_fields__):
+            assert f"  {field:<14}" in text
+        for method, path in Control(*[None] * 6).handlers:  # type: ignore[arg-type]
+            assert re.search(rf"{method} +/_sim/{re.escape(path)} ", text), (method, path)
 
     def test_the_helper_raises_with_the_programs_own_words(self) -> None:
         with pytest.raises(NotStarted, match="argument --accounts: must be a whole number"):
@@ -129,6 +142,25 @@ class TestOptions:
         headers = {"Authorization": "Bearer from-the-line"}
         assert Wire(simulator).call("GET", "/v1/accounts", headers=headers).status == 200
         assert Wire(simulator).get("/v1/accounts").status == 401
+
+    def test_an_algorithm_runs_away_faster_and_faster_until_its_orders_are_canceled(self, start: Start) -> None:
+        simulator = start("--accounts", "3", "--orders", "1", "--ended", "0", "--runaway-after", "0")
+        control = simulator.control
+
+        def its_orders() -> list[dict[str, Any]]:
+            return [o for o in control.book() if (o["client_order_id"] or "").startswith("algo-momentum-")]
+
+        assert control.summary()["runaway"] == "runs"
+        wait_for(lambda: len(its_orders()) >= 6, "orders of the algorithm", 30)
+        arrived = [datetime.fromisoformat(order["created_at"]) for order in its_orders()]
+        gaps = [later - earlier for earlier, later in pairwise(arrived)]
+        assert gaps[-1] < gaps[0]
+        assert {order["account_id"] for order in its_orders()} == {FIRST, FIRST + 1}
+        Wire(simulator).call("DELETE", f"/v1/accounts/{FIRST}/orders")
+        wait_for(lambda: control.summary()["runaway"] == "stopped", "it to notice", 10)
+
+    def test_no_algorithm_runs_away_by_itself(self, start: Start) -> None:
+        assert start("--accounts", "1").control.summary()["runaway"] == "none"
 
     @pytest.mark.parametrize(
         ("wire", "headers", "version"),
