@@ -136,7 +136,7 @@ STATES = [
     State("log-in-after-a-press", "", at("/login/?next=/&not_sent=1", book=False)),
     State("desk", "desk", at("/")),
     State("desk-by-the-slower-way", "desk", lit("slower", "/")),
-    State("desk-not-armed", "desk", lit("not armed", "/")),
+    State("not-armed", "desk", lit("not armed", "/")),
     State("light-armed", "desk", lit("armed", "/light/")),
     State("light-by-the-slower-way", "compliance", lit("slower", "/light/")),
     State("light-not-armed", "desk", lit("not armed", "/light/")),
