@@ -120,9 +120,9 @@ def clocks() -> SafeString:
     now = timezone.now()
     return format_html(
         '<div id="clocks" class="clocks" role="group" aria-label="Time" data-now="{}">'
-        '<span><time data-clock="UTC">{}</time> UTC</span> '
-        '<span><time data-clock="{}">{}</time> New York</span> '
-        '<span hidden><time data-clock=""></time> yours</span></div>',
+        '<span><time data-zone="UTC">{}</time> UTC</span> '
+        '<span><time data-zone="{}">{}</time> New York</span> '
+        '<span hidden><time data-zone=""></time> yours</span></div>',
         int(now.timestamp() * 1000),
         f"{now.astimezone(UTC):%H:%M:%S}",
         NEW_YORK.key,

@@ -25,9 +25,9 @@
 
   function tick() {
     const time = now();
-    for (const clock of document.querySelectorAll("[data-clock]")) {
-      clock.textContent = written(time, clock.dataset.clock, SHAPE);
-      if (!clock.dataset.clock) clock.parentElement.hidden = !hasOwnZone(time);
+    for (const clock of document.querySelectorAll("[data-zone]")) {
+      clock.textContent = written(time, clock.dataset.zone, SHAPE);
+      if (!clock.dataset.zone) clock.parentElement.hidden = !hasOwnZone(time);
     }
     setTimeout(tick, 1000 - time.getMilliseconds());
   }

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -16,14 +15,9 @@ from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import database_url, end, running_worker, start, wait_for
 
+from .chromium import WIDTHS, find_chromium
+
 FIRST = 19816
-WIDTHS = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-
-
-def find_chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-    return next(filter(None, map(shutil.which, names)), mac if os.path.exists(mac) else None)  # noqa: PTH110
 
 
 def any_port() -> int:

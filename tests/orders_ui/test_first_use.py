@@ -55,6 +55,6 @@ class TestTheDeskWithoutAccounts:
 
 
 def test_a_note_for_newcomers_stands_on_the_desk(desk_client: Client, settings: object) -> None:
-    assert "desk-note" not in told(desk_client)
+    assert "newcomer" not in told(desk_client)
     settings.DESK_NOTE = "An algorithm runs away <soon>."  # type: ignore[attr-defined]
     assert "An algorithm runs away <soon>." in told(desk_client)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import WIDTHS, find_chromium
+from tests.browser.chromium import WIDTHS, find_chromium
 from tests.browser.states import STATES
 
 from .scene import ROOT, Demo, Pressed

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, BrowserContext
 
@@ -19,8 +20,9 @@ from killswitch.simulator.process import Control
 ROOT = Path(__file__).parents[2]
 FIRST = 19816
 # A cancel that the broker does not carry out is called stuck soon, so that nobody waits for the picture.
-HURRY = {"KILL_STUCK_SECONDS": "5", "KILL_PATIENCE_SECONDS": "8", "DEMO_RUNAWAY_AFTER": "off"}
+HURRY = {"KILL_STUCK_SECONDS": "15", "KILL_PATIENCE_SECONDS": "20", "DEMO_RUNAWAY_AFTER": "off"}
 START_SECONDS = 180
+FORM = "application/x-www-form-urlencoded"
 Kills = dict[str, Callable[[], str]]
 
 
@@ -148,13 +150,10 @@ class Pressed:
         """A kill of the algorithm, two of whose cancels the broker accepts and does not carry out."""
         stuck = [order["id"] for order in self._demo.simulator.book(FIRST, open=True)][-2:]
         self._demo.simulator.add_fault(match={"order_id": stuck}, do={"cancel": "stuck"})
-        self._known["not flat"] = self._press(
-            all_accounts="on", client_order_id_prefix="algo-momentum-", reason="Runaway algorithm"
-        )
-        return self._known["not flat"]
+        return self._press(all_accounts="on", client_order_id_prefix="algo-momentum-", reason="Runaway algorithm")
 
     def _not_flat(self) -> str:
-        kill = self._known.get("not flat") or self._running()
+        kill = self.kill("running")
         wait_for(lambda: self._state(kill) != "running", "an end that is not flat")
         return kill
 
@@ -162,8 +161,9 @@ class Pressed:
         """Press a kill as a program would, and return its id."""
         page = self.person("desk").new_page()
         page.goto("/kills/new/?all_accounts=on")
-        fields = {**fields, "csrfmiddlewaretoken": page.locator("[name=csrfmiddlewaretoken]").last.input_value()}
-        answer = page.request.post("/kills/", form=fields)
+        token = page.locator("[name=csrfmiddlewaretoken]").last.input_value()
+        form = urlencode({**fields, "csrfmiddlewaretoken": token}, doseq=True)
+        answer = page.request.post("/kills/", data=form, headers={"Content-Type": FORM})
         page.close()
         found = re.search(r"/kills/([0-9a-f-]{36})/", answer.url)
         if found is None:
