@@ -125,6 +125,11 @@ class TestAcknowledge:
         add(kill)
         assert asks(kill) == [Alarm.STUCK]
 
+    def test_an_order_of_which_nothing_traded_is_not_one_that_did(self) -> None:
+        kill = make_kill()
+        add(kill, Outcome.CANCELED, lost_quantity=0)
+        assert asks(kill) == []
+
     def test_a_drill_says_that_it_is_one(self) -> None:
         kill = make_kill(dry_run=True, roster_error="refused")
         acknowledge(kill, Alarm.ACCOUNTS, count=1, actor=ANN, now=timezone.now())

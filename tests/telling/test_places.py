@@ -18,6 +18,7 @@ from killswitch.telling import places
 from killswitch.telling.chat import Chat, check
 from killswitch.telling.mail import Mail
 from killswitch.telling.places import Message, NotInstalled, Refused, Tone
+from tests.conftest import wait_for
 from tests.notary.servers import Http, Smtp
 
 MESSAGE = Message(subject="NOT FLAT: 2 orders stuck – “TSLA”", body="Call the broker’s desk.\n\nBy: ann", tone=Tone.BAD)
@@ -98,8 +99,7 @@ class TestChat:
     def test_one_that_never_ends_its_answer(self, endpoint: Http, caplog: pytest.LogCaptureFixture) -> None:
         """Apprise waits for as long as a byte comes now and then: its process is ended."""
         endpoint.drip = threading.Event()
-        assert refusal(Chat(json_url(endpoint), 1, seconds=3), caplog, SECRET) == "no answer within 3 s"
-        assert len(endpoint.arrived) == 1
+        assert refusal(Chat(json_url(endpoint), 1, seconds=5), caplog, SECRET) == "no answer within 5 s"
 
     def test_one_that_is_not_there(self, nobody: int, caplog: pytest.LogCaptureFixture) -> None:
         place = Chat(f"json://ann:{SECRET}@127.0.0.1:{nobody}/{SECRET}", 1)
@@ -117,8 +117,7 @@ class TestChat:
                     seen.append(status.read_bytes() + status.with_name("environ").read_bytes())
 
         def look_and_let_go() -> None:
-            while not endpoint.arrived:
-                pass
+            wait_for(lambda: endpoint.arrived, "the post", 60)
             look()
             assert endpoint.drip is not None
             endpoint.drip.set()
@@ -126,7 +125,7 @@ class TestChat:
         looking = threading.Thread(target=look_and_let_go)
         looking.start()
         with contextlib.suppress(Refused):
-            Chat(json_url(endpoint), 1, seconds=5).take(MESSAGE)
+            Chat(json_url(endpoint), 1, seconds=60).take(MESSAGE)
         looking.join()
         assert seen
         assert not [told for told in seen if b"sk-not-passed-on" in told or SECRET.encode() in told]
