@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
+
+from .conftest import hold_and_let_go
 
 FIRST = 19816
 
@@ -125,6 +127,25 @@ def press_key(key: str, *, then_type: str = "") -> Callable[[Page], None]:
     return press
 
 
+def click_without_holding(page: Page) -> None:
+    page.locator("#hold").evaluate("each => each.click()")
+
+
+def press_and_hear_nothing(page: Page) -> None:
+    def lose(route: Route) -> None:
+        route.abort() if route.request.method == "POST" else route.continue_()
+
+    page.route("**/kills/", lose)
+    hold_and_let_go(page, page.locator("#hold"))
+    page.get_by_role("alert").filter(has_text="NO ANSWER").wait_for()
+
+
+def press_without_a_log_in(page: Page) -> None:
+    page.context.clear_cookies(name="sessionid")
+    hold_and_let_go(page, page.locator("#hold"))
+    page.get_by_role("alert").filter(has_text="NOT SENT").wait_for()
+
+
 def first_entry(page: Page) -> None:
     page.locator("table.trail tbody th a").first.click()
     page.wait_for_load_state()
@@ -154,6 +175,9 @@ STATES = [
     State("account-filter-error", "desk", at(f"/accounts/{FIRST}/?side=UP&colour=red"), status=400),
     State("confirm", "desk", at("/kills/new/?all_accounts=on")),
     State("confirm-part", "desk", at(f"/kills/new/?account={FIRST}&side=SELL&order_type=LIMIT&instruments=TSLA")),
+    State("confirm-without-holding", "desk", at(f"/kills/new/?account={FIRST}"), click_without_holding),
+    State("confirm-no-answer", "desk", at(f"/kills/new/?account={FIRST}"), press_and_hear_nothing),
+    State("confirm-logged-out", "desk", at(f"/kills/new/?account={FIRST}"), press_without_a_log_in),
     State("confirm-dry-run", "desk", at(f"/kills/new/?account={FIRST}&dry_run=on")),
     State("confirm-error", "desk", at(f"/kills/new/?account={FIRST}&account=x&side=UP"), status=400),
     State("confirm-unknown-field", "desk", at(f"/kills/new/?account={FIRST}&colour=red"), status=400),
