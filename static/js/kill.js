@@ -56,12 +56,12 @@
     return hours ? `${hours} h ${minutes} min ${rest} s` : `${minutes} min ${rest} s`;
   }
   function setClock() {
-    const said = seconds() - Number(one("[data-clock]").dataset.clock);
+    const said = seconds() - Number(one("[data-pressed]").dataset.pressed);
     // An answer that took long must not set it back.
     if (pressedAt === null || said < pressedAt || said > pressedAt + 2) pressedAt = said;
   }
   function showClock() {
-    const clock = one("[data-clock]");
+    const clock = one("[data-pressed]");
     if (isFollowing()) clock.textContent = words(seconds() - pressedAt);
   }
 

@@ -108,7 +108,7 @@ class TestAPoll:
 
 
 def test_what_only_counts_on_in_the_browser_is_no_news() -> None:
-    text = '<time data-age="{}">{} s</time> <b data-clock="{}.5">{}.5 s</b> {} '
+    text = '<time data-age="{}">{} s</time> <b data-pressed="{}.5">{}.5 s</b> {} '
     text += '<input name="csrfmiddlewaretoken" value="{}">'
     assert digest_of_page(text.format(1, 1, 1, 1, "x", "a")) == digest_of_page(text.format(2, 2, 2, 2, "x", "b"))
     assert digest_of_page(text.format(1, 1, 1, 1, "x", "a")) != digest_of_page(text.format(1, 1, 1, 1, "y", "a"))
