@@ -27,7 +27,8 @@ NARROW = {"320 px": 320, "200 %": 720}
 # one is chosen, Tab goes to that one.
 REACHABLE = """() => [...(document.querySelector("dialog[open]") || document).querySelectorAll(
     "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")]
-  .filter((each) => !each.matches(":disabled, [type=radio]:not(:checked)") && each.checkVisibility({visibilityProperty: true}))"""
+  .filter((each) => !each.matches(":disabled, [type=radio]:not(:checked)")
+    && each.checkVisibility({visibilityProperty: true}))"""
 NAME = "(each.id || each.name || each.textContent.trim().slice(0, 40) || each.outerHTML.slice(0, 80))"
 
 
