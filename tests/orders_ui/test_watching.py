@@ -231,7 +231,7 @@ class TestCourse:
         assert took < 0.1  # 15 ms on a quiet machine
 
     def test_is_drawn_by_the_server_with_the_same_in_figures(self, kill: Kill, desk_client: Client) -> None:
-        add(kill, "1", asked_at=after(kill, 0.5), accepted_at=after(kill, 1), ended_at=after(kill, 2))
+        add(kill, "1", asked_at=after(kill, 0.5), accepted_at=after(kill, 1), ended_at=after(kill, 1.5))
         add(kill, "2", asked_at=after(kill, 0.5), accepted_at=after(kill, 3))
         text = page_of(desk_client, kill)
         for name in ("asked", "accepted", "ended"):
