@@ -48,8 +48,8 @@ def logged_in(browser: Browser, web: str) -> Iterator[LogIn]:
 
 def press(page: Page, **options: bool) -> None:
     page.goto(f"/kills/new/?account={FIRST}")
-    for label in options:
-        page.get_by_label(label).check()
+    for name in options:
+        page.get_by_role("radio", name=name).check()
     hold(page, "KILL")
 
 
@@ -174,7 +174,7 @@ class TestADryRun:
         page.get_by_label("dry run").check()
         expect(heading).to_have_accessible_name(re.compile(r"^DRY RUN Nothing is sent"))
         expect(page.get_by_role("button", name="KILL")).to_have_count(0)
-        page.get_by_label("latched").check()
+        page.get_by_role("radio", name="latched").check()
         expect(page.get_by_text("A dry run cannot be latched")).to_be_visible()
         page.get_by_label("once").check()
         expect(page.get_by_text("A dry run cannot be latched")).not_to_be_visible()

@@ -267,7 +267,7 @@ class TestWithoutHolding:
         reason = page.locator("#f-reason")
         reason.fill("Runaway algorithm")
         reason.press("Enter")
-        page.get_by_label("latched").press("Enter")
+        page.get_by_role("radio", name="latched").press("Enter")
         nothing_was_sent(page)
         expect(reason).to_have_value("Runaway algorithm")
 
@@ -275,7 +275,7 @@ class TestWithoutHolding:
         page = opened(width, scripts=False)
         for left_out in (".unheld", "#reach-changes", ".reasons", ".ring"):
             expect(page.locator(left_out)).not_to_be_visible()
-        page.get_by_label("latched").check()
+        page.get_by_role("radio", name="latched").check()
         page.locator("#f-reason").fill("Market event")
         assert no_sideways_scroll(page)
         hold(page, "KILL")
@@ -395,7 +395,7 @@ class TestNotSent:
         self, width: str, opened: Open, server: Server
     ) -> None:
         page = opened(width, url=server.url)
-        page.get_by_label("latched").check()
+        page.get_by_role("radio", name="latched").check()
         server.stop()
         press(page)
         expect(trouble(page)).to_contain_text(UNKNOWN)
@@ -543,7 +543,7 @@ def no_audit_table() -> no_table:
 class TestNotSentWithoutScripts:
     def test_an_expired_log_in_says_so_and_leads_back(self, width: str, opened: Open) -> None:
         page = opened(width, scripts=False)
-        page.get_by_label("latched").check()
+        page.get_by_role("radio", name="latched").check()
         Session.objects.all().delete()
         button(page).click()
         expect(page.get_by_role("alert")).to_contain_text("NOT SENT: you were logged out")
@@ -552,7 +552,7 @@ class TestNotSentWithoutScripts:
         page.locator("[name=username]").fill("desk")
         page.locator("[name=password]").fill("secret-enough")
         page.get_by_role("button", name="Log in").click()
-        expect(page.get_by_label("latched")).to_be_checked()
+        expect(page.get_by_role("radio", name="latched")).to_be_checked()
         hold(page, "KILL")
         assert was_one_kill()
 
@@ -605,7 +605,7 @@ class TestTheReason:
         self, scripts: bool, width: str, opened: Open
     ) -> None:
         page = opened(width, scripts=scripts)
-        page.get_by_label("latched").check()
+        page.get_by_role("radio", name="latched").check()
         hold(page, "KILL")
         if not scripts:
             page.get_by_role("link", name="Say why on a page that holds still").click()
