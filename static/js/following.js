@@ -32,7 +32,7 @@
     const isPost = event.detail.requestConfig && event.detail.requestConfig.verb !== "get";
     silentSince = silentSince || new Date().toISOString().slice(11, 19);
     line.textContent = isPost
-      ? "NO ANSWER. Look under Kills: if the kill is not there, it was NOT SENT."
+      ? "NO ANSWER: it may or may not have been done. Load the page again and look."
       : `Not following since ${silentSince} UTC: the server gives no good answer. What stands here is old.`;
     line.hidden = false;
   }
