@@ -195,9 +195,19 @@ class Palette:
         """Yield confirmations of what is typed: every word has to be understood, the last may be half typed."""
         if not self._page.may_kill:
             return
-        named = [word for word in words if word.lower() not in FILLERS]
+        odd = [word for word in words if word.lower() in FILLERS and self._may_be_a_symbol(word)]
+        for kept in ([], odd) if odd else ([],):
+            named = [word for word in words if word.lower() not in FILLERS or word in kept]
+            for choice in self._named(named, may_guess=may_guess, **options):
+                # ON and ALL are shares, too: what leaves them out reaches everything.
+                yield replace(choice, is_sure=choice.is_sure and bool(words) and not odd)
+
+    def _may_be_a_symbol(self, word: str) -> bool:
+        return word not in FILLERS or bool(self._names.symbols[word.upper()])
+
+    def _named(self, named: list[str], *, may_guess: bool, **options: str) -> Iterator[Choice]:
         if not named:
-            yield from _kill([], options, is_sure=bool(words))
+            yield from _kill([], options, is_sure=True)
             return
         before = [next(self._meanings(word), None) for word in named[:-1]]
         known = [part for part in before if part is not None and part.is_sure]
@@ -210,7 +220,10 @@ class Palette:
         if _is_number(word):
             yield from self._numbers(word)
             return
-        found = [*self._exactly(word), *self._beginning(word)]
+        exactly = list(self._exactly(word))
+        if len(exactly) > 1:  # a symbol that an account is called by, too
+            exactly = [replace(part, is_sure=False) for part in exactly]
+        found = [*exactly, *self._beginning(word)]
         yield from found
         if not found and may_guess:
             yield from self._guesses(word)

@@ -1,5 +1,6 @@
 """What a decision matches in the open book, what that has in common, and what has changed since somebody looked."""
 
+import logging
 import math
 import time
 from collections import Counter
@@ -11,11 +12,13 @@ from decimal import Decimal, InvalidOperation
 from django.utils import timezone
 
 from killswitch.book.models import Account
-from killswitch.book.queries import Order, known_account_ids, open_book
+from killswitch.book.queries import UNREADABLE, Order, known_account_ids, open_book
 from killswitch.kills.decision import Decision
 from killswitch.kills.filter import OrderFilter
 from killswitch.kills.meanings import wire
 from killswitch.words import change, counted
+
+logger = logging.getLogger(__name__)
 
 # Counting the orders of many accounts takes time, and the person who is about to press has none.
 COUNT_FOR_SECONDS = 1.0
@@ -252,8 +255,7 @@ class _Count:
             self.accounts += self.tally.orders > before
 
     def _take(self, row: Account) -> None:
-        if self._has_time_for(row):
-            self._look_at(row)
+        if self._has_time_for(row) and self._look_at(row):
             return
         self.looked_at_all = False
         if self._filter.is_empty:
@@ -267,8 +269,15 @@ class _Count:
         needs = row.open_orders * SECONDS_AN_ORDER if self._filter.is_empty else 0
         return self.seconds + needs < COUNT_FOR_SECONDS
 
-    def _look_at(self, row: Account) -> None:
-        for order in open_book(row.account_id).orders:
+    def _look_at(self, row: Account) -> bool:
+        """Count what matches on an account. Returns whether its list could be read: a press does not need it."""
+        try:
+            orders = open_book(row.account_id).orders
+        except UNREADABLE:
+            logger.exception("the list that is kept of account %s cannot be read", row.account_id)
+            return False
+        for order in orders:
             if self._filter.matches(order):
                 self.tally.add_order(order)
                 self.common.add_order(order)
+        return True

@@ -146,8 +146,8 @@ def look_at(account_id: int, *, now: datetime) -> None:
             return
     if account_id in _under_way:
         return
-    _under_way.add(account_id)
     asked = broker.start(_list_in_time(account_id))
+    _under_way.add(account_id)
     try:
         listing = asked.result(GLANCE_SECONDS if account and account.listed_at else None)
     except TimeoutError:
@@ -166,7 +166,10 @@ def keep_watched(account_ids: Collection[int], *, now: datetime) -> None:
     """Note that somebody looks at some accounts, so that their lists are kept fresh; the broker is not asked here."""
     few = list(account_ids)[:WATCHED_AT_ONCE]
     due = Q(looked_at=None) | Q(looked_at__lt=now - WATCHED_FOR / 2)
-    Account.objects.filter(due, account_id__in=few).update(looked_at=now)
+    watched = Account.objects.filter(due, account_id__in=few)
+    # Looked for first: a page that asks every two seconds takes SQLite's lock once in a while only.
+    if watched.exists():
+        watched.update(looked_at=now)
 
 
 def _rest(account: Account, is_watched: bool) -> timedelta:

@@ -14,6 +14,7 @@ from killswitch.kept import Kept
 from .models import Account, AccountList, Snapshot
 
 __all__ = [
+    "UNREADABLE",
     "Freshness",
     "OpenBook",
     "Order",
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 ORDERS_KEPT = 60_000  # in each process, of the accounts that were looked at last
+
+# What comes of a list that was kept and is damaged.
+UNREADABLE = (zlib.error, msgspec.DecodeError)
 
 _unpack = msgspec.json.Decoder(list[Order])
 

@@ -63,11 +63,10 @@ class Carrier:
             return None
         if not free.update(token=self._token, lease_until=lease(LEASE)):
             return None
-        message = message_of(found.fresh) if found.fresh else summary_of(found)
         mine = Delivery.objects.filter(pk=row.pk, token=self._token)
         done = {"token": None, "lease_until": None}
         try:
-            self._place.take(message)
+            self._place.take(message_of(found.fresh) if found.fresh else summary_of(found))
         except Exception as error:
             why = _words(error)
             tries = row.tries + 1

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -247,6 +248,54 @@ def test_timeline_people_and_summary_tell_it(compliance_client: Client) -> None:
 
 @pytest.mark.parametrize("alarm", [alarm for alarm in Alarm if alarm != Alarm.THROTTLED])
 def test_every_alarm_but_the_one_that_needs_nothing_can_be_acknowledged(desk_client: Client, alarm: Alarm) -> None:
-    kill = make_kill()
+    kill = make_kill(State.RUNNING, ended=None, roster_error="the broker failed")
+    if alarm == Alarm.WAITING:
+        kill.sweeps.update(first_attempt_at=None)
+    if alarm == Alarm.NOBODY:
+        kill.sweeps.update(lease_until=timezone.now() - timedelta(seconds=20))
+    kill.sweeps.update(error="the broker failed")
+    add(kill, is_late=True)
+    add(kill, Outcome.FILLED, lost_quantity=Decimal(1))
     assert press(desk_client, kill, alarm=name_of(alarm), count="1").status_code == 303
     assert Acknowledgement.objects.get().alarm == name_of(alarm)
+
+
+class TestWhatAnAcknowledgementIsOf:
+    def test_an_alarm_that_is_not_there_cannot_be_acknowledged(self) -> None:
+        kill = make_kill()
+        assert not acknowledge(kill, Alarm.STUCK, count=1, actor=ANN, now=timezone.now())
+        assert not Entry.objects.filter(kind=Kind.ALARM_ACKNOWLEDGED).exists()
+        add(kill)
+        assert asks(kill) == [Alarm.STUCK]
+
+    def test_one_account_is_not_many(self) -> None:
+        kill = make_kill(State.RUNNING, ended=None)
+        kill.sweeps.update(error="the broker failed")
+        acknowledge(kill, Alarm.ERRORS, count=1, actor=ANN, now=timezone.now())
+        assert asks(kill) == []
+        assert Entry.objects.latest("id").sentence.endswith("(1 account)")
+        Sweep.objects.create(kill=kill, account_id=1002, state=State.RUNNING, error="the broker failed")
+        assert asks(kill) == [Alarm.ERRORS]
+
+    def test_what_comes_again_later_is_another_one(self) -> None:
+        kill = make_kill(State.RUNNING, ended=None)
+        kill.sweeps.update(lease_until=timezone.now() - timedelta(seconds=20))
+        acknowledge(kill, Alarm.NOBODY, count=1, actor=ANN, now=timezone.now() - timedelta(minutes=11))
+        assert asks(kill) == [Alarm.NOBODY]
+        assert acknowledge(kill, Alarm.NOBODY, count=1, actor=ANN, now=timezone.now())
+        assert asks(kill) == []
+
+    def test_what_still_runs_is_not_pushed_off_by_what_has_ended_since(self) -> None:
+        latched = make_kill(State.LATCHED, ended=None, latched=True, engaged_at=timezone.now() - timedelta(days=2))
+        add(latched)
+        for _ in range(20):
+            add(make_kill())
+        assert unacknowledged(timezone.now())[0][0] == latched
+
+    def test_a_bad_day_does_not_cost_every_page_dear(self) -> None:
+        for _ in range(20):
+            add(make_kill())
+        assert len(unacknowledged(timezone.now())) == 20
+        with CaptureQueriesContext(connection) as queries:
+            assert len(unacknowledged(timezone.now())) == 20
+        assert len(queries) == 2

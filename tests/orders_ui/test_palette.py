@@ -150,3 +150,25 @@ class TestRights:
     def test_propose_the_trail_to_compliance_alone(self, clients: Clients) -> None:
         assert choices(clients("risk desk"), "audit order x") == []
         assert choices(clients("compliance"), "audit order x") != []
+
+
+@pytest.mark.usefixtures("book")
+class TestWordsThatAreSharesToo:
+    @pytest.mark.parametrize("words", ["kill ON", "kill on", "kill sell ON", "kill ON 19816", "kill all", "kill ALL"])
+    def test_are_never_left_out_without_a_choice(self, words: str, desk_client: Client, fill: Fill) -> None:
+        fill(order(5, symbol="ON"), order(6, symbol="ALL"), account_id=19818)
+        assert goes_to(desk_client, words) == ""
+        symbols = [each["address"] for each in choices(desk_client, words) if "instruments=" in each["address"]]
+        assert symbols, "the share is not even proposed"
+
+    def test_in_capitals_may_be_one_that_nobody_has_seen(self, desk_client: Client) -> None:
+        assert goes_to(desk_client, "kill ALL") == ""
+        addresses = [each["address"] for each in choices(desk_client, "kill ALL")]
+        assert ALL in addresses
+        assert "/kills/new/?instruments=ALL&all_accounts=on" in addresses
+
+    def test_of_a_symbol_that_an_account_is_called_by_are_both(self, desk_client: Client) -> None:
+        Account.objects.filter(account_id=19816).update(short_name="TSLA")
+        assert goes_to(desk_client, "kill TSLA") == ""
+        addresses = [each["address"] for each in choices(desk_client, "kill TSLA")]
+        assert addresses[:2] == ["/kills/new/?instruments=TSLA&all_accounts=on", "/kills/new/?account=19816"]

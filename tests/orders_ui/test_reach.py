@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from killswitch.book.models import Account
+from killswitch.book.models import Account, Snapshot
 from killswitch.kills.decision import read_decision
 from killswitch.kills.models import Kill
 from killswitch.words import change, dollars_in_short
@@ -196,3 +196,14 @@ def test_the_time_of_an_opening_survives_its_way_through_an_address(desk_client:
     opening = Reach.of(read(account="1001")).opening(timezone.now())
     assert opening is not None
     assert reach.Opening.read({name: [value] for name, value in opening.fields().items()}) == opening
+
+
+class TestAListThatCannotBeRead:
+    @pytest.mark.parametrize("query", ["account=1001", "all_accounts=on", "all_accounts=on&side=BUY"])
+    def test_keeps_nobody_from_pressing(self, query: str, fill: Fill, desk_client: Client) -> None:
+        fill(order(1))
+        fill(order(2), account_id=1002)
+        Snapshot.objects.filter(account_id=1001).update(orders=b"damaged", listing=uuid.uuid4())
+        answer = desk_client.get(f"/kills/new/?{query}")
+        assert answer.status_code == 200
+        assert b'id="hold"' in answer.content
