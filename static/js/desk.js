@@ -41,11 +41,15 @@
   function showPicked() {
     const button = one("#cancel-picked");
     if (!button) return;
-    boxes().forEach((box) => { box.checked = picked.has(box.value); });
+    for (const box of boxes()) {
+      box.checked = picked.has(box.value);
+      box.closest("tr").classList.toggle("picked", box.checked);
+    }
     const ticked = boxes().filter((box) => box.checked);
     const unseen = ticked.filter((box) => box.closest("tr").hidden).length;
     const count = ticked.length;
     one("[data-picked]", button).textContent = `${count ? `${count} ` : ""}selected`;
+    one("#pick").toggleAttribute("data-picking", count > 0);
     button.disabled = count === 0 || count > PICKED_AT_MOST;
     one("#clear-picked").hidden = count === 0;
     const words = [];

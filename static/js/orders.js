@@ -3,6 +3,8 @@
   "use strict";
   const SELECTED_AT_MOST = 200;
   const MORE_BEFORE = "1500px 0px"; // rows are asked for before they are scrolled to
+  const CHUNKS_KEPT = 10; // of a hundred rows: those that are far away are put away, or each new one costs more
+  const NEAR = "4000px 0px";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const ticked = () => all("#selection input[name=order_id]:checked");
@@ -26,6 +28,7 @@
     if (button) {
       one("[data-selected]").textContent = count ? `\u00a0(${count})` : "";
       one("[data-too-many]").hidden = count <= SELECTED_AT_MOST;
+      one("#selection").toggleAttribute("data-picking", count > 0);
       button.disabled = count === 0 || count > SELECTED_AT_MOST;
     }
     const everything = one("[data-select-all]");
@@ -77,7 +80,7 @@
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt.id === "filter") asked = typed();
     if (event.detail.elt.id === "poll") {
-      chunksInView().forEach((chunk) => event.detail.formData.append("chunk", chunk.dataset.chunk));
+      chunksToAsk().forEach((chunk) => event.detail.formData.append("chunk", chunk));
     }
   });
   function showFiltered(event) {
@@ -108,14 +111,42 @@
     const link = one("#more-orders");
     if (link) nearTheEnd.observe(link);
   }
-  function chunksInView() {
+  function chunksToAsk() {
     const isInView = (chunk) => {
       const { top, bottom } = chunk.getBoundingClientRect();
       return bottom > 0 && top < window.innerHeight;
     };
     const chunks = all("[data-chunk]");
-    const seen = chunks.filter(isInView);
-    return seen.length ? seen : chunks.slice(0, 1);
+    const missing = chunks.filter((chunk) => chunk.dataset.away === "near").map((chunk) => asMissing(chunk));
+    if (one("#orders").hasAttribute("data-held")) return missing;
+    const seen = chunks.filter((chunk) => !("away" in chunk.dataset) && isInView(chunk));
+    return [...missing, ...(seen.length ? seen : chunks.slice(0, 1)).map((chunk) => chunk.dataset.chunk)];
+  }
+  function asMissing(chunk) {
+    const [, after, upto] = JSON.parse(chunk.dataset.chunk);
+    return JSON.stringify(["", after, upto]);
+  }
+  function putAway(chunk) {
+    const isInUse = chunk.contains(document.activeElement) || one("input:checked", chunk);
+    if ("away" in chunk.dataset || isInUse || all("[data-chunk]").length <= CHUNKS_KEPT) return;
+    const height = `${chunk.offsetHeight}px`;
+    const row = document.createElement("tr");
+    row.insertCell().colSpan = one("#orders-table thead tr").cells.length;
+    row.cells[0].style.height = height;
+    chunk.replaceChildren(row);
+    chunk.dataset.away = "far";
+  }
+  function bringBack(chunk) {
+    if (!("away" in chunk.dataset) || one("#orders").hasAttribute("data-filter-changed")) return;
+    chunk.dataset.away = "near";
+    one("#poll").dispatchEvent(new Event("look"));
+  }
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) (isIntersecting ? bringBack : putAway)(target);
+  }, { rootMargin: NEAR });
+  function watchTheChunks() {
+    near.disconnect();
+    all("[data-chunk]").forEach((chunk) => near.observe(chunk));
   }
 
   // --- copying: all that match, not only what is on the screen
@@ -144,6 +175,7 @@
     if (event.type === "htmx:afterSwap") showFiltered(event);
     showSelection();
     watchTheEnd();
+    watchTheChunks();
   }
   document.addEventListener("htmx:afterSwap", show);
   document.addEventListener("htmx:oobAfterSwap", show);

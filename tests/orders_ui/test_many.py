@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from killswitch.book.models import Account
 from killswitch.kills.decision import read_decision
+from killswitch.kills.models import Sweep
 from killswitch.kills.operations import engage
 from orders_ui.account_orders import MOST_IN_A_CHUNK, ROWS_AT_ONCE
 from orders_ui.desk_rows import ROWS_IN_A_BLOCK, spark
@@ -154,6 +155,12 @@ class TestThePollOfTheDesk:
         text = self.poll(desk_client, has).content.decode()
         assert re.findall(r'id="(block-\d+)"', text) == ["block-0"]
         assert "kill running</a>" in text
+        has = carried(text, 'name="has" value="([^"]+)"')
+        Sweep.objects.update(ended_at=timezone.now())
+        second = engage(
+            decision=read_decision({"account": ["2"]}), known_account_ids=(), actor=Actor(), now=timezone.now()
+        )
+        assert f'href="/kills/{second.id}/"' in self.poll(desk_client, has).content.decode()
 
     def test_sends_everything_when_there_is_another_number_of_blocks(self, desk_client: Client) -> None:
         has = self.has(desk_client)
