@@ -26,6 +26,8 @@ def assert_accessible(page: Page) -> None:
 
 
 def _sentence(violation: dict[str, Any], node: dict[str, Any]) -> str:
-    whys = [check["message"] for kind in ("any", "all", "none") for check in node[kind]]
+    checks = [check for kind in ("any", "all", "none") for check in node[kind]]
+    whys = [check["message"] for check in checks]
+    near = {each["html"][:80] for check in checks for each in check["relatedNodes"]}
     where = " ".join(str(part) for part in node["target"])
-    return f"{violation['id']}: {where}: {'; '.join(whys)} ({node['html'][:160]})"
+    return f"{violation['id']}: {where}: {'; '.join(whys)} ({node['html'][:160]}) beside {sorted(near)}"

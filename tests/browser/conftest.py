@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import database_url, end, running_worker, start, wait_for
 
-from .chromium import WIDTHS, find_chromium
+from .chromium import WIDTHS, find_chromium, hold_and_let_go
 
 FIRST = 19816
 
@@ -104,11 +104,3 @@ def hold(page: Page, name: str) -> None:
     else:
         hold_and_let_go(page, button)
     expect(page).to_have_url(re.compile(r"/kills/[0-9a-f-]{36}/$"), timeout=15_000)
-
-
-def hold_and_let_go(page: Page, button: Locator) -> None:
-    """Hold until the button says that it is full, wherever that leads."""
-    button.hover()
-    page.mouse.down()
-    expect(button).to_have_attribute("data-hold", "full")
-    page.mouse.up()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from playwright.sync_api import Page, Route
 
-from .conftest import hold_and_let_go
+from .chromium import hold_and_let_go
 
 FIRST = 19816
 
@@ -107,6 +107,11 @@ def submit(form: str, **fields: str) -> Callable[[Page], None]:
     return send
 
 
+def open_filters(page: Page) -> None:
+    """Open the boxes of a filter; not the one of saved filters, which lies over what is below it."""
+    page.evaluate("document.querySelectorAll('.filter details').forEach((each) => { each.open = true; })")
+
+
 def open_all(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
 
@@ -168,7 +173,7 @@ STATES = [
     State("desk-for-compliance", "compliance", at("/")),
     State("desk-without-a-role", "nobody", at("/"), status=403),
     State("account", "desk", at(f"/accounts/{FIRST}/")),
-    State("account-filtered", "desk", at(f"/accounts/{FIRST}/?side=SELL&status=NEW"), open_all),
+    State("account-filtered", "desk", at(f"/accounts/{FIRST}/?side=SELL&status=NEW"), open_filters),
     State("account-selected", "desk", at(f"/accounts/{FIRST}/"), select_two),
     State("account-without-orders", "desk", lambda scene: f"/accounts/{scene.empty_account()}/"),
     State("account-never-listed", "desk", at("/accounts/99999/")),

@@ -23,7 +23,8 @@ from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import database_url, end, start, unrecorded, wait_for
 
-from .conftest import FIRST, WIDTHS, any_port, hold, hold_and_let_go
+from .chromium import WIDTHS, hold_and_let_go
+from .conftest import FIRST, any_port, hold
 from .test_desk import containing, log_in, no_sideways_scroll
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
