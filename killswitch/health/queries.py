@@ -127,7 +127,7 @@ def light() -> Light:
     if lookout.fault is not None:
         fault = Fault.DATABASE_GONE if refuses_writes() else lookout.fault
         return Light(verdict=fault.verdict, faults=[fault], parts=parts, checked_at=lookout.checked_at, since=None)
-    shown = Verdict(watch.verdict)
+    shown = Verdict.of(watch.verdict)
     return Light(
         verdict=max(shown, judged.verdict, key=lambda verdict: verdict.badness),
         faults=judged.faults,
@@ -164,7 +164,9 @@ def _standings(ages: _Ages) -> dict[Part, PartStanding]:
 def _standing(part: Part, row: Finding | None, ages: _Ages) -> PartStanding:
     if row is None:
         return PartStanding(part=part, fault=unchecked(part))
-    fault = unchecked(part) if ages.is_old(row.checked_at, MORE) else Fault.of(row.fault)
+    fault = Fault.of(row.fault)
+    if fault == Fault.UNCHECKED or ages.is_old(row.checked_at, MORE):
+        fault = unchecked(part)
     return PartStanding(
         part=part,
         fault=fault,

@@ -85,7 +85,7 @@ def _shown(watch: Watch) -> Shown:
     if was_left_alone(watch):
         return Shown(Verdict.NOT_KNOWN, frozenset(), watch.since or watch.now - old_after())
     faults = frozenset(fault for code in watch.faults if (fault := Fault.of(code)))
-    return Shown(Verdict(watch.verdict), faults, watch.since or watch.now, watch.better_since)
+    return Shown(Verdict.of(watch.verdict), faults, watch.since or watch.now, watch.better_since)
 
 
 def _write_findings(look: Look, now: datetime) -> None:

@@ -19,6 +19,11 @@ class Verdict(TextChoices):
     NOT_KNOWN = "not_known", "NOT KNOWN"
     NOT_ARMED = "not_armed", "NOT ARMED"
 
+    @classmethod
+    def of(cls, value: str) -> "Verdict":
+        """Return the verdict of a row; what this version does not know is not known."""
+        return cls(value) if value in cls.values else cls.NOT_KNOWN
+
     @property
     def badness(self) -> int:
         return list(Verdict).index(self)
@@ -241,7 +246,8 @@ class Fault(Enum):
 
     @classmethod
     def of(cls, code: str) -> "Fault | None":
-        return cls[code.upper()] if code else None
+        """Return the fault of a row; one that this version does not know says nothing of the part."""
+        return cls.__members__.get(code.upper(), cls.UNCHECKED) if code else None
 
 
 VITAL = frozenset({Part.BROKER, Part.WORKER, Part.WATCHDOG, Part.DATABASE})

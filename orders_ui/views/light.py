@@ -1,5 +1,6 @@
 """The armed light: the strip of every page, the page that says all, and the same for programs."""
 
+import logging
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -14,6 +15,8 @@ from killswitch.health.queries import Light, PartStanding
 from killswitch.health.verdict import BREAK_GLASS, Fault, Verdict
 
 from ..shown import show
+
+logger = logging.getLogger(__name__)
 
 
 # A strip asks for itself every few seconds. Without a log-in it says so, and takes nobody's page away.
@@ -37,8 +40,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """Say what the light shows: in detail to who is logged in, and to others without a name of anything."""
     try:
         found, may_see_all = queries.light(), request.user.is_authenticated
-    except Error:
-        found, may_see_all = queries.not_known(Fault.DATABASE_GONE), False
+    except Exception as error:
+        logger.exception("the armed light could not be read")
+        fault = Fault.DATABASE_GONE if isinstance(error, Error) else Fault.NOBODY_LOOKS
+        found, may_see_all = queries.not_known(fault), False
     answer = JsonResponse(_told(found, in_detail=may_see_all), status=200 if found.is_armed else 503)
     answer["Cache-Control"] = "no-store"
     return answer

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError
+from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Draft, append
-from killswitch.health.models import Finding
+from killswitch.health import queries
+from killswitch.health.models import Finding, Watch
 from killswitch.health.verdict import BREAK_GLASS, Fault, Part, Verdict
 from tests.conftest import ROOT
 from tests.health.light import shine
@@ -84,11 +86,27 @@ class TestStrip:
         assert "HX-Redirect" not in response
         assert Client().get("/light/")["Location"] == "/login/?next=/light/"
 
-    def test_breaks_no_page_where_it_cannot_be_read(self, desk_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("killswitch.health.queries.light", broken)
-        response = desk_client.get("/kills/new/?account=1001")
+    @pytest.mark.parametrize("page", ["/", "/kills/new/?account=1001"])
+    @pytest.mark.parametrize("error", [DatabaseError, ValueError])
+    def test_breaks_no_page_where_it_cannot_be_read(
+        self, error: type[Exception], page: str, desk_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("killswitch.health.queries.light", lambda: broken(error))
+        response = desk_client.get(page)
         assert response.status_code == 200
         assert "NOT KNOWN" in response.content.decode()
+
+    @pytest.mark.parametrize("page", [*PAGES, "/readyz"])
+    @pytest.mark.parametrize("row", [Finding, Watch])
+    def test_breaks_no_page_by_a_row_of_another_version(self, row: type[Model], page: str, desk_client: Client) -> None:
+        shine()
+        if row is Watch:
+            Watch.objects.update(verdict="of another version")
+        else:
+            Finding.objects.filter(part=Part.BROKER).update(fault="of another version")
+        response = desk_client.get(page)
+        assert response.status_code == (503 if page == "/readyz" else 200)
+        assert queries.light().verdict == Verdict.NOT_KNOWN
 
     def test_asks_neither_redis_nor_the_broker(self, desk_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         def never(*_: Any, **__: Any) -> None:
@@ -99,8 +117,8 @@ class TestStrip:
         assert desk_client.get("/light/").status_code == 200
 
 
-def broken() -> None:
-    raise DatabaseError("broken by a test")
+def broken(error: type[Exception] = DatabaseError) -> None:
+    raise error("broken by a test")
 
 
 class TestPage:
@@ -167,10 +185,13 @@ class TestReadyz:
         assert "19816" not in told
         assert "host-a" not in told
 
-    def test_answers_where_the_database_does_not(self, monkeypatch: pytest.MonkeyPatch, db: None) -> None:
-        monkeypatch.setattr("killswitch.health.queries.light", broken)
+    @pytest.mark.parametrize(("error", "fault"), [(DatabaseError, "database_gone"), (ValueError, "nobody_looks")])
+    def test_answers_where_the_light_cannot_be_read(
+        self, error: type[Exception], fault: str, monkeypatch: pytest.MonkeyPatch, db: None
+    ) -> None:
+        monkeypatch.setattr("killswitch.health.queries.light", lambda: broken(error))
         response = Client().get("/readyz")
-        assert (response.status_code, response.json()["faults"]) == (503, ["database_gone"])
+        assert (response.status_code, response.json()["faults"]) == (503, [fault])
 
     def test_is_not_kept_by_anybody(self, db: None) -> None:
         assert Client().get("/readyz")["Cache-Control"] == "no-store"
