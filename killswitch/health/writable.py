@@ -11,15 +11,16 @@ def refuses_writes() -> bool:
 def _is_read_only_postgresql() -> bool:
     """A server that stands by, or that was told to take nothing in."""
     with connection.cursor() as cursor:
-        cursor.execute("SHOW transaction_read_only")
-        return bool(cursor.fetchone() == ("on",))
+        # Not of this transaction: a page that only reads may have made its own read-only.
+        cursor.execute("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean")
+        return bool(cursor.fetchone() == (True,))
 
 
 def _is_read_only_sqlite() -> bool:
     """Begin to write, and do not: a file that cannot be written refuses at once."""
-    if connection.in_atomic_block:
-        return False  # somebody writes right here
     with connection.cursor() as cursor:
+        if connection.in_atomic_block or connection.connection.in_transaction:
+            return False  # somebody writes or reads right here
         cursor.execute("PRAGMA busy_timeout")
         patience = int(cursor.fetchone()[0])
         cursor.execute("PRAGMA busy_timeout = 0")

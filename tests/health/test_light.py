@@ -12,6 +12,7 @@ from killswitch.health import queries
 from killswitch.health.models import Finding, Watch
 from killswitch.health.verdict import Fault, Part, Verdict
 from killswitch.health.writable import refuses_writes
+from killswitch.snapshot import one_moment
 
 from .light import shine
 
@@ -103,6 +104,12 @@ class TestRefusesWrites:
             finally:
                 cursor.execute(all_again)
         assert not refuses_writes()
+
+    def test_not_within_a_page_that_only_reads(self) -> None:
+        shine(seconds_ago=60)
+        with one_moment():
+            assert not refuses_writes()
+            assert queries.light().verdict == Verdict.NOT_KNOWN
 
     @pytest.mark.skipif(connection.vendor != "sqlite", reason="a lock of SQLite")
     def test_not_where_somebody_else_writes_just_now(self) -> None:
