@@ -25,6 +25,7 @@
   const clock = () => new Date().toISOString().slice(11, 19);
 
   let token = one("[name=csrfmiddlewaretoken]", form).value;
+  let pressed = null; // the last press: { by: its button, choices: as the form stood }
   let body = null; // what was pressed, until it is known to have been sent or not
   let doubt = null; // where nobody knows: { why, settlesAfter, missedSince }
   let needsToken = false;
@@ -166,7 +167,7 @@
       doubt = { why: meaning.doubt, settlesAfter: meaning.isOpen ? SETTLES_AFTER_MS : 0, missedSince: null, isLoggedOut: meaning.isLoggedOut };
     } else if (doubt) {
       // The repeat was refused. Of the press before it nothing is known yet.
-      Object.assign(doubt, { why: `${doubt.why} Tried again: ${meaning.refused}`, isLoggedOut: meaning.isLoggedOut });
+      Object.assign(doubt, { why: `${doubt.why} Tried again: ${meaning.refused}`, isLoggedOut: meaning.isLoggedOut, refused: meaning.refused });
     } else {
       return notSent(meaning.refused, meaning.isLoggedOut);
     }
@@ -176,17 +177,24 @@
     return lookOn(0);
   }
 
-  function sent(address, isLate = false) {
+  function sent(address) {
+    settle("Sent");
+    if (!panel.hidden) tell("SENT", "The server has committed it.", { sent: address });
+    location.assign(address);
+  }
+  // Found by its key, after something else had been said: whoever reads that is not taken away from it.
+  function sentBefore(address, { refused }) {
+    settle(refused ? "The first was sent" : "Sent");
+    if (refused) tell("THE FIRST WAS SENT", `What was pressed FIRST had been sent; the repeat was refused: ${refused}`, { sent: address });
+    else tell("SENT", "It had been sent after all.", { sent: address });
+  }
+  function settle(label) {
     isSent = true;
     doubt = null;
     stopLooking();
-    lock("Sent");
-    one("#hold-said").textContent = "Sent.";
-    if (isLate || !panel.hidden) {
-      tell("SENT", isLate ? "It had been sent after all." : "The server has committed it.", { sent: address });
-      tellLooking("");
-    }
-    if (!isLate) location.assign(address);
+    lock(label);
+    one("#hold-said").textContent = `${label}.`;
+    tellLooking("");
   }
 
   function notSent(why, isLoggedOut = false) {
@@ -211,7 +219,8 @@
     const found = await look();
     if (turn !== looking || !doubt) return; // something else has happened meanwhile
     if (found.kill) {
-      sent(found.kill, doubt.isTold);
+      if (doubt.isTold || doubt.refused) sentBefore(found.kill, doubt);
+      else sent(found.kill);
       return;
     }
     if (found.isLoggedOut) {
@@ -241,15 +250,30 @@
   }
 
   // --- what fires it
-  function fire() {
+  function choices() {
+    const fields = new URLSearchParams(new FormData(form));
+    fields.delete("csrfmiddlewaretoken");
+    return fields;
+  }
+  function fire(by) {
+    if (one("[data-choices]").disabled) return; // a form leaves out what is disabled, and without dry_run it is real
     if (isSending || isSent || (doubt && !doubt.isTold)) return;
     // Pressed anew after a press of which nothing is known to this day: a refusal may be about that one.
-    if (doubt) Object.assign(doubt, { isTold: false, settlesAfter: 0, missedSince: null });
-    body = new URLSearchParams(new FormData(form));
-    body.delete("csrfmiddlewaretoken");
+    if (doubt) Object.assign(doubt, { isTold: false, refused: "", settlesAfter: 0, missedSince: null });
+    body = choices();
+    pressed = { by, choices: String(body) };
     send();
   }
-  form.addEventListener("held", fire);
+  // A click repeats what was pressed and nothing else: another choice takes the button itself.
+  function again() {
+    if (body) send();
+    else if (String(choices()) === pressed.choices) fire(pressed.by);
+    else {
+      tell("NOT SENT", "The choices have changed: press the button itself.", { isLoggedOut: !inPanel("log-in").hidden });
+      buttons.find((button) => button.getClientRects().length > 0).focus();
+    }
+  }
+  form.addEventListener("held", (event) => fire(event.target));
   form.addEventListener("unheld", () => {
     const step = one("[data-unheld]", form);
     step.open = true;
@@ -262,9 +286,9 @@
     const isSure = one("[data-sure]", form).checked;
     const by = event.submitter;
     const isPlain = by && by.matches("[data-hold]:not([data-hold-ready])"); // hold.js did not come
-    if ((by === one("#rehearse") && isDry) || ((isPlain || (by === one("[data-send]", form) && isSure)) && !isDry)) fire();
+    if ((by === one("#rehearse") && isDry) || ((isPlain || (by === one("[data-send]", form) && isSure)) && !isDry)) fire(by);
   });
-  inPanel("again").addEventListener("click", () => (body ? send() : fire()));
+  inPanel("again").addEventListener("click", again);
 
   // --- the choices around it
   form.addEventListener("change", (event) => {

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.utils import timezone
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.book.operations import refresh
@@ -512,6 +512,55 @@ def test_what_is_not_there_long_after_was_not_sent(opened: Open, server: Server)
     press(page)
     expect(page).to_have_url(KILL_PAGE)
     assert was_one_kill()
+
+
+def test_trying_again_repeats_what_was_pressed_and_no_other_choice(opened: Open) -> None:
+    page = opened()
+    sent = posts(page)
+    dry_run, again = page.get_by_role("checkbox", name="dry run"), page.get_by_role("button", name="Try again")
+    dry_run.check()
+    page.context.clear_cookies(name="csrftoken")
+    page.get_by_role("button", name="DRY RUN, nothing is sent").click()
+    expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
+    dry_run.uncheck()
+    again.click()
+    expect(trouble(page)).to_contain_text("The choices have changed: press the button itself.")
+    expect(button(page)).to_be_focused()
+    nothing_was_sent(page)
+    assert len(sent) == 1
+    dry_run.check()
+    again.click()
+    expect(page).to_have_url(KILL_PAGE)
+    assert Kill.objects.get().dry_run
+
+
+def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opened: Open) -> None:
+    page = opened()
+    held_up: list[Request] = []
+
+    def hold_up(route: Route) -> None:
+        held_up.append(route.request)
+        route.fulfill(status=500)
+
+    page.route("**/kills/", hold_up, times=1)
+    press(page)
+    expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
+    page.route("**/kills/by-key/**", lambda route: route.abort())
+    first = held_up[0]
+    headers = {name: first.headers[name] for name in ("content-type", "x-csrftoken", "hx-request")}
+    assert page.request.post(first.url, data=first.post_data, headers=headers).ok
+    page.get_by_role("radio", name="latched").check()
+    press(page)
+    expect(trouble(page)).to_contain_text("Tried again: this form was already used for another kill")
+    page.unroute("**/kills/by-key/**")
+    words = "What was pressed FIRST had been sent; the repeat was refused: this form was already used for another kill"
+    expect(trouble(page)).to_contain_text(words)
+    expect(page).to_have_url(containing("/kills/new/"))
+    assert no_sideways_scroll(page)
+    trouble(page).get_by_role("link", name="Open the kill").click()
+    expect(page).to_have_url(KILL_PAGE)
+    assert was_one_kill()
+    assert not Kill.objects.get().latched
 
 
 def nothing_was_sent_as_the_page_says(page: Page) -> None:
