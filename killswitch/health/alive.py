@@ -9,6 +9,7 @@ from django.utils import timezone
 from killswitch.book.queries import Freshness, freshness
 from killswitch.kills.watchdog import GRACE
 
+from .ages import AHEAD, is_fresh
 from .found import Found
 from .heartbeats import FORGOTTEN_AFTER
 from .models import Heartbeat, Watch
@@ -29,7 +30,7 @@ def worker_late() -> timedelta:
 def check_workers(sending_for: Callable[[], float]) -> list[Found]:
     """Return how the workers stand; nothing while the first canary may still be on its way."""
     beats, now = _beats(Heartbeat.Who.WORKER)
-    alive = [beat for beat in beats if now - beat.seen_at < worker_late()]
+    alive = [beat for beat in beats if is_fresh(now - beat.seen_at, worker_late())]
     if not alive:
         if sending_for() < worker_late().total_seconds():
             return []
@@ -45,7 +46,7 @@ def check_workers(sending_for: Callable[[], float]) -> list[Found]:
 
 def check_watchdogs() -> list[Found]:
     beats, now = _beats(Heartbeat.Who.WATCHDOG)
-    alive = [beat for beat in beats if now - beat.seen_at < WATCHDOG_LATE]
+    alive = [beat for beat in beats if is_fresh(now - beat.seen_at, WATCHDOG_LATE)]
     if not alive:
         return [Found(Part.WATCHDOG, Fault.WATCHDOG_GONE, _silent(beats, now, "none was ever heard of"))]
     cut_off = [beat for beat in alive if beat.trouble]
@@ -72,10 +73,11 @@ def database_time() -> datetime:
 def _silent(beats: Sequence[Heartbeat], now: datetime, never: str) -> str:
     if not beats:
         return never
-    return ", ".join(
-        f"{beat.where} was last heard of {(now - beat.seen_at).total_seconds():,.0f} s ago"
-        for beat in beats[:NAMED_AT_MOST]
-    )
+    return ", ".join(f"{beat.where} was last heard of {_ago(now - beat.seen_at)}" for beat in beats[:NAMED_AT_MOST])
+
+
+def _ago(age: timedelta) -> str:
+    return "before the database’s clock was set back" if age < -AHEAD else f"{age.total_seconds():,.0f} s ago"
 
 
 def check_book() -> list[Found]:

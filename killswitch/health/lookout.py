@@ -30,7 +30,7 @@ SETTLE = 8.0
 
 
 class DatabaseTime:
-    """The database's clock, as it was last read and counted on from there."""
+    """The database's clock, as it was last read and counted on from there: it may be set, like any other."""
 
     def __init__(self) -> None:
         self._told = datetime.now(UTC)
@@ -162,6 +162,7 @@ class Lookout:
         if written is None:
             self._lose()
             return
+        self._time.set(written.now)
         if written.verdict != self._shows:
             self._shows = written.verdict
             logger.warning("the light shows %s", written.get_verdict_display())

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
 
+from .ages import is_fresh
 from .models import Finding, Watch
 from .rows import old_after
 from .verdict import BREAK_GLASS, Fault, Part, Verdict, judge, unchecked
@@ -149,7 +150,7 @@ class _Ages:
         return self._here - (self._now - at)
 
     def is_old(self, at: datetime, of: timedelta = timedelta(0)) -> bool:
-        return self._now - at >= old_after() + of
+        return not is_fresh(self._now - at, old_after() + of)
 
 
 # Some parts are looked at less often than others, or take their time.

@@ -13,6 +13,7 @@ from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.database_clock import is_free, lease
 
+from .ages import is_fresh
 from .found import Found
 from .models import Finding, Watch
 from .shown import Shown, follow
@@ -40,7 +41,7 @@ def take(token: uuid.UUID) -> Watch | None:
 
 def was_left_alone(watch: Watch) -> bool:
     """Say whether nobody has looked for so long that nothing is known."""
-    return watch.seen_at is None or watch.now - watch.seen_at >= old_after()
+    return watch.seen_at is None or not is_fresh(watch.now - watch.seen_at, old_after())
 
 
 def give_back(token: uuid.UUID) -> None:

@@ -221,6 +221,14 @@ class TestAlive:
         self.beat("watchdog", "host-a", trouble="no connection")
         assert only(alive.check_watchdogs()).fault == Fault.WATCHDOG_CUT_OFF
 
+    def test_a_sign_of_life_from_the_future_is_none(self) -> None:
+        """Whoever wrote it did so before the database's clock was set back."""
+        self.beat("worker", "celery@a", seconds_ago=-3600)
+        self.beat("watchdog", "host-a", seconds_ago=-3600)
+        found = only(alive.check_workers(lambda: 60.0))
+        assert found.says == "celery@a was last heard of before the database’s clock was set back"
+        assert (found.fault, only(alive.check_watchdogs()).fault) == (Fault.WORKER_GONE, Fault.WATCHDOG_GONE)
+
     def test_a_sign_of_life_is_one_row_for_each(self) -> None:
         for _ in range(2):
             heartbeats.note(Heartbeat.Who.WATCHDOG, "host-a")

@@ -53,6 +53,19 @@ class TestLight:
         light = queries.light()
         assert (light.verdict, light.faults) == (Verdict.NOT_KNOWN, [Fault.NOBODY_LOOKS])
 
+    def test_is_not_known_where_the_last_look_lies_ahead(self) -> None:
+        """The database's clock was set back, and nobody looks any more."""
+        shine(seconds_ago=-4)
+        assert queries.light().verdict == Verdict.ARMED
+        shine(seconds_ago=-3600)
+        light = queries.light()
+        assert (light.verdict, light.faults) == (Verdict.NOT_KNOWN, [Fault.NOBODY_LOOKS])
+
+    def test_is_not_known_where_a_vital_part_was_looked_at_ahead(self) -> None:
+        shine()
+        Finding.objects.filter(part=Part.WORKER).update(checked_at=timezone.now() + timedelta(hours=1))
+        assert queries.light().verdict == Verdict.NOT_KNOWN
+
     def test_is_not_armed_where_nobody_looks_and_the_database_takes_nothing_in(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
