@@ -10,6 +10,7 @@ from killswitch.book.queries import Freshness, freshness
 from killswitch.kills.watchdog import GRACE
 
 from .ages import AHEAD, is_fresh
+from .entries import place
 from .found import Found
 from .heartbeats import FORGOTTEN_AFTER
 from .models import Heartbeat, Watch
@@ -35,10 +36,10 @@ def check_workers(sending_for: Callable[[], float]) -> list[Found]:
         if sending_for() < worker_late().total_seconds():
             return []
         return [Found(Part.WORKER, Fault.WORKER_GONE, _silent(beats, now, "no worker has answered"))]
-    cut_off = [beat for beat in alive if beat.trouble]
-    if cut_off:
-        says = "; ".join(f"{beat.where}: {beat.trouble}" for beat in cut_off[:NAMED_AT_MOST])
-        return [Found(Part.WORKER, Fault.WORKER_CUT_OFF, says)]
+    if elsewhere := _elsewhere(alive):
+        return [Found(Part.WORKER, Fault.WORKER_ELSEWHERE, elsewhere)]
+    if troubles := _troubles(alive):
+        return [Found(Part.WORKER, Fault.WORKER_CUT_OFF, troubles)]
     took = (alive[0].seen_at - (alive[0].sent_at or alive[0].seen_at)).total_seconds()
     fault = Fault.WORKER_SLOW if took > GRACE.total_seconds() else None
     return [Found(Part.WORKER, fault, f"{alive[0].where} took a task within {max(0.0, took) * 1000:,.0f} ms", took)]
@@ -49,13 +50,25 @@ def check_watchdogs() -> list[Found]:
     alive = [beat for beat in beats if is_fresh(now - beat.seen_at, WATCHDOG_LATE)]
     if not alive:
         return [Found(Part.WATCHDOG, Fault.WATCHDOG_GONE, _silent(beats, now, "none was ever heard of"))]
-    cut_off = [beat for beat in alive if beat.trouble]
-    if cut_off:
-        says = "; ".join(f"{beat.where}: {beat.trouble}" for beat in cut_off[:NAMED_AT_MOST])
-        return [Found(Part.WATCHDOG, Fault.WATCHDOG_CUT_OFF, says)]
+    if elsewhere := _elsewhere(alive):
+        return [Found(Part.WATCHDOG, Fault.WATCHDOG_ELSEWHERE, elsewhere)]
+    if troubles := _troubles(alive):
+        return [Found(Part.WATCHDOG, Fault.WATCHDOG_CUT_OFF, troubles)]
     silent = [beat for beat in beats if beat not in alive]
     says = "looks: " + ", ".join(beat.where for beat in alive[:NAMED_AT_MOST])
     return [Found(Part.WATCHDOG, None, f"{says}; {_silent(silent, now, '')}" if silent else says)]
+
+
+def _elsewhere(alive: Sequence[Heartbeat]) -> str:
+    """Say who asks another broker than this process; nothing where all ask the same."""
+    here = place(settings.CLEAR_STREET_BASE_URL)
+    elsewhere = [beat for beat in alive if beat.broker != here][:NAMED_AT_MOST]
+    told = "; ".join(f"{beat.where} asks another broker: {beat.broker}" for beat in elsewhere)
+    return f"{told}; the lookout asks {here}" if told else ""
+
+
+def _troubles(alive: Sequence[Heartbeat]) -> str:
+    return "; ".join(f"{beat.where}: {beat.trouble}" for beat in [one for one in alive if one.trouble][:NAMED_AT_MOST])
 
 
 def _beats(who: str) -> tuple[Sequence[Heartbeat], datetime]:

@@ -37,6 +37,7 @@ class Heartbeat(models.Model):
     where = models.CharField(max_length=255)
     seen_at = models.DateTimeField()
     sent_at = models.DateTimeField("when the task was sent that a worker took", null=True)
+    broker = models.TextField("the address at which it asks the broker")
     trouble = models.TextField("why it does not reach the broker; empty where it does", blank=True)
 
     class Meta:

@@ -77,8 +77,10 @@ CHECKED: Mapping[Part, str] = {
     Part.BROKER: "The broker is asked for its version, and with our key for the accounts.",
     Part.ACCOUNTS: "The accounts that the key sees, held against those that were known.",
     Part.REDIS: "Redis is asked, and takes a task for the workers.",
-    Part.WORKER: "A task goes through the queue of the kills; the worker that takes it says so, and asks the broker.",
-    Part.WATCHDOG: "Each watchdog says when it has looked for kills that nobody takes up, and asks the broker.",
+    Part.WORKER: "A task goes through the queue of the kills; the worker that takes it says so, with the broker’s "
+    "address, and asks the broker.",
+    Part.WATCHDOG: "Each watchdog says when it has looked for kills that nobody takes up, with the broker’s address, "
+    "and asks the broker.",
     Part.DATABASE: "What the lookout finds is written, and the time taken.",
     Part.DISK: "Free space where the database, journals and logs lie.",
     Part.BOOK: "How old the lists of open orders are, and whether they are whole.",
@@ -137,6 +139,20 @@ class Fault(Enum):
         Verdict.NOT_ARMED,
         "A worker does not get through to the broker: a kill that it takes up would go nowhere.",
         "Stop that worker: another one, or the watchdog, takes up its kills. Then mend its network or its key.",
+    )
+    WORKER_ELSEWHERE = Meaning(
+        Part.WORKER,
+        Verdict.NOT_ARMED,
+        "A worker asks another broker: a kill that it takes up would go there, and end as flat without touching an "
+        "order here.",
+        "Stop that worker now. Start it again with the CLEAR_STREET_BASE_URL and the key of all the others.",
+    )
+    WATCHDOG_ELSEWHERE = Meaning(
+        Part.WATCHDOG,
+        Verdict.NOT_ARMED,
+        "A watchdog asks another broker: a kill that it takes over would go there, and end as flat without touching "
+        "an order here.",
+        "Stop that watchdog now. Start it again with the CLEAR_STREET_BASE_URL and the key of all the others.",
     )
     DISK_FULL = Meaning(
         Part.DISK,

@@ -184,10 +184,20 @@ class TestBroker:
 
 @pytest.mark.django_db
 class TestAlive:
-    def beat(self, who: str, where: str, *, seconds_ago: float = 0, took: float = 0.02, trouble: str = "") -> None:
+    def beat(
+        self,
+        who: str,
+        where: str,
+        *,
+        seconds_ago: float = 0,
+        took: float = 0.02,
+        trouble: str = "",
+        broker: str = "http://127.0.0.1:9",
+    ) -> None:
         at = NOW() - timedelta(seconds=seconds_ago)
         sent_at = at - timedelta(seconds=took)
-        Heartbeat.objects.create(who=who, where=where, seen_at=at, sent_at=sent_at, trouble=trouble)
+        values = {"seen_at": at, "sent_at": sent_at, "trouble": trouble, "broker": broker}
+        Heartbeat.objects.create(who=who, where=where, **values)
 
     def test_a_worker_is_waited_for_as_long_as_its_canary_may_take(self) -> None:
         assert alive.check_workers(lambda: 1.0) == []
@@ -209,6 +219,21 @@ class TestAlive:
         self.beat("worker", "celery@b", trouble="no connection")
         found = only(alive.check_workers(lambda: 60.0))
         assert (found.fault, found.says) == (Fault.WORKER_CUT_OFF, "celery@b: no connection")
+
+    def test_who_asks_another_broker_is_told_of_beside_others(self) -> None:
+        for who in Heartbeat.Who.values:
+            self.beat(who, "host-a", trouble="no connection")
+            self.beat(who, "host-b", broker="https://sandbox.example.com")
+        says = "host-b asks another broker: https://sandbox.example.com; the lookout asks http://127.0.0.1:9"
+        assert only(alive.check_workers(lambda: 60.0)) == Found(Part.WORKER, Fault.WORKER_ELSEWHERE, says)
+        assert only(alive.check_watchdogs()) == Found(Part.WATCHDOG, Fault.WATCHDOG_ELSEWHERE, says)
+
+    @pytest.mark.parametrize("who", Heartbeat.Who)
+    def test_a_sign_of_life_says_which_broker_is_asked_and_no_secret(self, who: str, settings: Any) -> None:
+        heartbeats.note(who, "host-a")
+        settings.CLEAR_STREET_BASE_URL = "https://me:s-e-c-r-e-t@sandbox.example.com/v1?key=s-e-c-r-e-t"
+        heartbeats.note(who, "host-a")
+        assert Heartbeat.objects.get().broker == "https://sandbox.example.com"
 
     def test_watchdogs_of_several_hosts_are_named(self) -> None:
         assert only(alive.check_watchdogs()).fault == Fault.WATCHDOG_GONE
