@@ -1,7 +1,7 @@
 """Clear Street over HTTP: client, types, errors. Knows httpx, knows no Django."""
 
 from ._clock import ClockBounds
-from ._runtime import client, clock_bounds, close, run, start
+from ._runtime import client, clock_bounds, close, loop_answers, run, start
 from .client import Answer, ClearStreet, Listing
 from .errors import (
     BadRequest,
@@ -61,6 +61,7 @@ __all__ = [
     "client",
     "clock_bounds",
     "close",
+    "loop_answers",
     "multiplier",
     "open_notional",
     "parse_time",

@@ -69,6 +69,13 @@ def run(coroutine: Coroutine[Any, Any, R], timeout: float | None = None) -> R:
         raise
 
 
+def loop_answers(timeout: float) -> bool:
+    """Say whether this process's event loop comes round within `timeout` seconds."""
+    comes_round = threading.Event()
+    _current().loop.call_soon_threadsafe(comes_round.set)
+    return comes_round.wait(timeout)
+
+
 def client() -> ClearStreet:
     """Return this process's client. Call it on the event loop, inside a coroutine given to `run`."""
     runtime = _current()

@@ -40,6 +40,8 @@ def check_workers(sending_for: Callable[[], float]) -> list[Found]:
         return [Found(Part.WORKER, Fault.WORKER_ELSEWHERE, elsewhere)]
     if troubles := _troubles(alive):
         return [Found(Part.WORKER, Fault.WORKER_CUT_OFF, troubles)]
+    if stuck := _troubles(alive, is_stuck=True):
+        return [Found(Part.WORKER, Fault.WORKER_STUCK, stuck)]
     took = (alive[0].seen_at - (alive[0].sent_at or alive[0].seen_at)).total_seconds()
     fault = Fault.WORKER_SLOW if took > GRACE.total_seconds() else None
     return [Found(Part.WORKER, fault, f"{alive[0].where} took a task within {max(0.0, took) * 1000:,.0f} ms", took)]
@@ -54,6 +56,8 @@ def check_watchdogs() -> list[Found]:
         return [Found(Part.WATCHDOG, Fault.WATCHDOG_ELSEWHERE, elsewhere)]
     if troubles := _troubles(alive):
         return [Found(Part.WATCHDOG, Fault.WATCHDOG_CUT_OFF, troubles)]
+    if stuck := _troubles(alive, is_stuck=True):
+        return [Found(Part.WATCHDOG, Fault.WATCHDOG_STUCK, stuck)]
     silent = [beat for beat in beats if beat not in alive]
     says = "looks: " + ", ".join(beat.where for beat in alive[:NAMED_AT_MOST])
     return [Found(Part.WATCHDOG, None, f"{says}; {_silent(silent, now, '')}" if silent else says)]
@@ -67,8 +71,9 @@ def _elsewhere(alive: Sequence[Heartbeat]) -> str:
     return f"{told}; the lookout asks {here}" if told else ""
 
 
-def _troubles(alive: Sequence[Heartbeat]) -> str:
-    return "; ".join(f"{beat.where}: {beat.trouble}" for beat in [one for one in alive if one.trouble][:NAMED_AT_MOST])
+def _troubles(alive: Sequence[Heartbeat], *, is_stuck: bool = False) -> str:
+    troubled = [beat for beat in alive if beat.trouble and beat.is_stuck == is_stuck]
+    return "; ".join(f"{beat.where}: {beat.trouble}" for beat in troubled[:NAMED_AT_MOST])
 
 
 def _beats(who: str) -> tuple[Sequence[Heartbeat], datetime]:

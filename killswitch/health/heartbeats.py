@@ -36,9 +36,14 @@ def note(who: str, where: str, *, sent_at: datetime | None = None) -> None:
         Heartbeat.objects.get_or_create(who=who, where=where, defaults=values)
 
 
-def note_trouble(who: str, where: str, trouble: str) -> None:
-    """Write what keeps somebody from the broker; empty where nothing does."""
-    Heartbeat.objects.filter(who=who, where=where).update(trouble=trouble)
+def see_the_broker(who: str, where: str) -> None:
+    """Ask the broker from here, and write what keeps this process from it."""
+    reached = reach()
+    if cuts_off(reached.fault):
+        reached = reach()  # one lost packet is nothing
+    is_stuck = reached.fault == Fault.UNCHECKED_VITAL
+    trouble = reached.says if is_stuck or cuts_off(reached.fault) else ""
+    Heartbeat.objects.filter(who=who, where=where).update(trouble=trouble, is_stuck=is_stuck)
 
 
 def cuts_off(fault: Fault | None) -> bool:
@@ -49,7 +54,7 @@ def cuts_off(fault: Fault | None) -> bool:
 def follow_the_watchdog(start: Start, **_: Any) -> None:
     """Beside a watchdog's work, in threads that it never waits for, write that it goes on."""
     if start.name == "watchdog":
-        for name, step, every in (("heartbeat", _Beating().step, BEAT_EVERY), ("reach", _see_the_broker, REACH_EVERY)):
+        for name, step, every in (("heartbeat", _Beating().step, BEAT_EVERY), ("reach", _reach, REACH_EVERY)):
             threading.Thread(target=_for_ever, args=[step, every], name=name, daemon=True).start()
 
 
@@ -66,11 +71,8 @@ class _Beating:
             self._written = last
 
 
-def _see_the_broker() -> None:
-    reached = reach()
-    if cuts_off(reached.fault):
-        reached = reach()  # one lost packet is nothing
-    note_trouble(Heartbeat.Who.WATCHDOG, socket.gethostname(), reached.says if cuts_off(reached.fault) else "")
+def _reach() -> None:
+    see_the_broker(Heartbeat.Who.WATCHDOG, socket.gethostname())
 
 
 def _for_ever(step: Callable[[], None], every: float) -> None:

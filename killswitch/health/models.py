@@ -39,6 +39,7 @@ class Heartbeat(models.Model):
     sent_at = models.DateTimeField("when the task was sent that a worker took", null=True)
     broker = models.TextField("the address at which it asks the broker")
     trouble = models.TextField("why it does not reach the broker; empty where it does", blank=True)
+    is_stuck = models.BooleanField("its own event loop does not answer", default=False)
 
     class Meta:
         default_permissions = ()

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 SLOW = 2.0  # seconds
 CLOCK_OFF = 1.0
+# However much it has to do, the event loop comes round many times a second.
+LOOP_SECONDS = 2.0
 NAMED_AT_MOST = 5
 
 
@@ -38,6 +40,8 @@ def limit() -> float:
 def reach() -> Reach:
     """Ask the broker for its version, and for the accounts of the key."""
     began = time.monotonic()
+    if not loop_answers():
+        return Reach(Fault.UNCHECKED_VITAL, "its own event loop does not answer", time.monotonic() - began)
     try:
         version = broker.run(_version(), timeout=settings.CLEAR_STREET_TIMEOUT_SECONDS + 1)
         listing = broker.run(_accounts(), timeout=settings.CLEAR_STREET_TIMEOUT_SECONDS + 1)
@@ -51,6 +55,11 @@ def reach() -> Reach:
     took = max(version.latency, listing.latency / max(1, listing.requests))
     says = f"version {version.data or 'not said'}, answers within {took * 1000:,.0f} ms"
     return Reach(Fault.BROKER_SLOW if took > SLOW else None, says, took, listing)
+
+
+def loop_answers() -> bool:
+    """Say whether the event loop of this process, on which every kill is carried out, answers; it is asked twice."""
+    return any(broker.loop_answers(LOOP_SECONDS) for _ in range(2))
 
 
 def _failed(error: BrokerError, took: float) -> Reach:

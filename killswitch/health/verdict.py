@@ -184,6 +184,13 @@ class Fault(Enum):
         "No worker answers: the watchdog takes up a kill within about 3 s.",
         "Start a worker, or look at its log. Press as ever meanwhile.",
     )
+    WORKER_STUCK = Meaning(
+        Part.WORKER,
+        Verdict.SLOWER,
+        "The worker’s own loop does not answer: a kill that it takes up waits until the watchdog takes it over, some "
+        "ten seconds later.",
+        "Stop that worker and start it again. Press as ever meanwhile.",
+    )
     WORKER_SLOW = Meaning(
         Part.WORKER,
         Verdict.SLOWER,
@@ -213,6 +220,12 @@ class Fault(Enum):
         Verdict.UNGUARDED,
         "A watchdog does not get through to the broker: what it takes over would go nowhere.",
         "Mend its network or its key.",
+    )
+    WATCHDOG_STUCK = Meaning(
+        Part.WATCHDOG,
+        Verdict.UNGUARDED,
+        "The watchdog’s own loop does not answer: what it takes over would stay undone.",
+        "Stop that watchdog and start it again.",
     )
     TRAIL_BROKEN = Meaning(
         Part.TRAIL,
@@ -267,9 +280,9 @@ class Fault(Enum):
 
 
 VITAL = frozenset({Part.BROKER, Part.WORKER, Part.WATCHDOG, Part.DATABASE})
-CANNOT_BE_RUNG_FOR = frozenset({Fault.REDIS_GONE, Fault.WORKER_GONE})
+CANNOT_BE_RUNG_FOR = frozenset({Fault.REDIS_GONE, Fault.WORKER_GONE, Fault.WORKER_STUCK})
 DO_NOT_GET_THROUGH = frozenset({Fault.BROKER_GONE, Fault.KEY_REFUSED, Fault.DATABASE_GONE})
-WATCHDOG_NO_HELP = frozenset({Fault.WATCHDOG_GONE, Fault.WATCHDOG_CUT_OFF})
+WATCHDOG_NO_HELP = frozenset({Fault.WATCHDOG_GONE, Fault.WATCHDOG_CUT_OFF, Fault.WATCHDOG_STUCK})
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """What each check finds: disk, trail, open book, clock, and workers and watchdogs by what they wrote."""
 
+import asyncio
+import threading
 from collections import namedtuple
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from killswitch.health.verdict import Fault, Part
 from killswitch.notary.models import Delivery, Notary
 from killswitch.simulator.process import SimulatorProcess
 from tests.audit.evidence import run, take_off_the_triggers, write
+from tests.conftest import wait_for
 
 Usage = namedtuple("Usage", "total used free")
 NOW = timezone.now
@@ -182,6 +186,59 @@ class TestBroker:
         assert (reached.fault, reached.says) == (Fault.BROKER_GONE, "no connection to http://127.0.0.1:9")
 
 
+class TestOwnLoop:
+    """What carries out kills may stand still in a process that beats, takes tasks and loses nothing."""
+
+    @pytest.fixture(params=["busy for ever", "stopped"])
+    def stuck(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(reach, "LOOP_SECONDS", 0.2)
+        broker.close()
+        go_on, threads = threading.Event(), []
+
+        async def stand_still() -> None:
+            threads.append(threading.current_thread())
+            if request.param == "stopped":
+                asyncio.get_running_loop().stop()
+            else:
+                go_on.wait(30)
+
+        broker.start(stand_still())
+        wait_for(lambda: threads, "the loop to stand still")
+        if request.param == "stopped":
+            threads[0].join(10)
+        yield
+        go_on.set()
+        broker.close()
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize("who", Heartbeat.Who)
+    def test_that_stands_still_is_told_of(self, who: str, stuck: None) -> None:
+        heartbeats.note(who, "host-a")
+        heartbeats.see_the_broker(who, "host-a")
+        of_workers, of_watchdogs = only(alive.check_workers(lambda: 60.0)), only(alive.check_watchdogs())
+        found, fault = (
+            (of_workers, Fault.WORKER_STUCK) if who == Heartbeat.Who.WORKER else (of_watchdogs, Fault.WATCHDOG_STUCK)
+        )
+        assert (found.fault, found.says) == (fault, "host-a: its own event loop does not answer")
+
+    def test_is_not_known_to_reach_the_broker(self, stuck: None) -> None:
+        """So says the lookout, of its own."""
+        assert reach.reach().fault == Fault.UNCHECKED_VITAL
+
+    @pytest.mark.django_db
+    def test_that_goes_on_again_is_well(self, make_simulator: Any) -> None:
+        make_simulator("--accounts", "1")
+        heartbeats.note(Heartbeat.Who.WATCHDOG, "host-a")
+        Heartbeat.objects.update(trouble="its own event loop does not answer", is_stuck=True)
+        heartbeats.see_the_broker(Heartbeat.Who.WATCHDOG, "host-a")
+        assert only(alive.check_watchdogs()).fault is None
+
+    def test_is_asked_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answers = iter([False, True])
+        monkeypatch.setattr(broker, "loop_answers", lambda _: next(answers))
+        assert reach.loop_answers()
+
+
 @pytest.mark.django_db
 class TestAlive:
     def beat(
@@ -257,6 +314,10 @@ class TestAlive:
     def test_a_sign_of_life_is_one_row_for_each(self) -> None:
         for _ in range(2):
             heartbeats.note(Heartbeat.Who.WATCHDOG, "host-a")
-        heartbeats.note_trouble(Heartbeat.Who.WATCHDOG, "host-a", "no connection")
-        row = Heartbeat.objects.get()
-        assert (row.where, row.trouble) == ("host-a", "no connection")
+        assert Heartbeat.objects.get().where == "host-a"
+
+    def test_a_sign_of_life_says_what_keeps_it_from_the_broker(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLEAR_STREET_BASE_URL", "http://127.0.0.1:9")
+        heartbeats.note(Heartbeat.Who.WATCHDOG, "host-a")
+        heartbeats.see_the_broker(Heartbeat.Who.WATCHDOG, "host-a")
+        assert Heartbeat.objects.get().trouble == "no connection to http://127.0.0.1:9"

@@ -19,6 +19,8 @@ TOGETHER = [
     ((F.REDIS_GONE, F.WORKER_GONE), Verdict.SLOWER, (F.REDIS_GONE,)),
     ((F.REDIS_GONE, F.WORKER_SLOW), Verdict.SLOWER, (F.REDIS_GONE,)),
     ((F.WATCHDOG_GONE,), Verdict.UNGUARDED, (F.WATCHDOG_GONE,)),
+    ((F.WORKER_STUCK,), Verdict.SLOWER, (F.WORKER_STUCK,)),
+    ((F.WATCHDOG_STUCK,), Verdict.UNGUARDED, (F.WATCHDOG_STUCK,)),
     ((F.WATCHDOG_GONE, F.WORKER_SLOW), Verdict.SLOWER, (F.WORKER_SLOW, F.WATCHDOG_GONE)),
     ((F.WATCHDOG_GONE, F.BROKER_SLOW), Verdict.SLOWER, (F.BROKER_SLOW, F.WATCHDOG_GONE)),
     # --- nobody is left
@@ -26,6 +28,9 @@ TOGETHER = [
     ((F.REDIS_GONE, F.WATCHDOG_GONE), Verdict.NOT_ARMED, (F.NOBODY,)),
     ((F.REDIS_GONE, F.WORKER_GONE, F.WATCHDOG_GONE), Verdict.NOT_ARMED, (F.NOBODY,)),
     ((F.WORKER_GONE, F.WATCHDOG_CUT_OFF), Verdict.NOT_ARMED, (F.NOBODY,)),
+    ((F.WORKER_STUCK, F.WATCHDOG_GONE), Verdict.NOT_ARMED, (F.NOBODY,)),
+    ((F.WORKER_STUCK, F.WATCHDOG_STUCK), Verdict.NOT_ARMED, (F.NOBODY,)),
+    ((F.WORKER_GONE, F.WATCHDOG_STUCK), Verdict.NOT_ARMED, (F.NOBODY,)),
     # --- nothing gets there
     ((F.BROKER_GONE,), Verdict.NOT_ARMED, (F.BROKER_GONE,)),
     ((F.KEY_REFUSED,), Verdict.NOT_ARMED, (F.KEY_REFUSED,)),
@@ -90,10 +95,10 @@ class TestJudge:
 
     def test_is_armed_only_while_a_way_is_left(self) -> None:
         """Every combination of what happens to the two ways, without asking the rule how."""
-        redis, worker = (None, Fault.REDIS_GONE), (None, Fault.WORKER_GONE, Fault.WORKER_SLOW)
-        watchdog = (None, Fault.WATCHDOG_GONE, Fault.WATCHDOG_CUT_OFF)
+        redis, worker = (None, Fault.REDIS_GONE), (None, Fault.WORKER_GONE, Fault.WORKER_SLOW, Fault.WORKER_STUCK)
+        watchdog = (None, Fault.WATCHDOG_GONE, Fault.WATCHDOG_CUT_OFF, Fault.WATCHDOG_STUCK)
         for r, w, d in itertools.product(redis, worker, watchdog):
-            by_queue = r is None and w != Fault.WORKER_GONE
+            by_queue = r is None and w not in (Fault.WORKER_GONE, Fault.WORKER_STUCK)
             judged = judge({**WELL, Part.REDIS: r, Part.WORKER: w, Part.WATCHDOG: d})
             assert judged.verdict.is_armed is (by_queue or d is None)
 
