@@ -48,6 +48,11 @@ def environment() -> str:
     return found.host if found is OTHER else found.name
 
 
+def in_words() -> str:
+    """Return the broker's host and what kind of place it is, as the record keeps it."""
+    return f"{broker_host()} ({environment()})"
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback

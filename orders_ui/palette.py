@@ -281,7 +281,8 @@ def _kill(parts: list[Part], options: dict[str, str], *, is_sure: bool) -> Itera
     verb = "drill" if decision.dry_run else "kill"
     words = " ".join([verb, *(part.words for part in parts)]) if parts else f"{verb} all"
     sentence = scope_sentence(decision.filter, list(decision.account_ids), decision.all_accounts)
-    note = parts[-1].note if parts else ""
+    # What is known of one word says nothing of several together.
+    note = parts[0].note if len(parts) == 1 else ""
     hint = f"confirm: {sentence}" + (f" ({note})" if note else "")
     yield Choice(words, f"{reverse('confirm')}?{urlencode(asked, doseq=True)}", hint, is_sure)
 

@@ -20,7 +20,13 @@ def _lines(sheet: CallSheet, at: datetime) -> Iterator[str]:
     yield f"Kill {kill.id}, {sheet.incident.standing.upper()}"
     yield f"Cancel {_one_line(kill.scope)}"
     yield f"Engaged by {kill.engaged_by_name or 'somebody'} at {exact_time(kill.engaged_at)} UTC"
-    yield f"As of {exact_time(at)} UTC. Times are UTC, notional is in US dollars."
+    if kill.broker:
+        yield f"At {kill.broker}"
+    if kill.ended_at:
+        yield f"As the broker last told when the kill ended at {exact_time(kill.ended_at)} UTC: nobody has asked since."
+        yield f"Read {exact_time(at)} UTC. Times are UTC, notional is in US dollars."
+    else:
+        yield f"As of {exact_time(at)} UTC. Times are UTC, notional is in US dollars."
     if sheet.is_empty:
         yield ""
         yield sheet.nothing

@@ -3,7 +3,6 @@
 from datetime import datetime
 from functools import cached_property
 
-from killswitch import which_broker
 from killswitch.audit.verification import broken
 from killswitch.kills.models import Kill
 
@@ -42,7 +41,7 @@ class Summary:
 
     @property
     def broker(self) -> str:
-        return f"{which_broker.broker_host()} ({which_broker.environment()})"
+        return self.kill.broker or "not recorded"
 
     @property
     def name(self) -> str:

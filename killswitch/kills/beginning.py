@@ -6,6 +6,7 @@ from typing import Any
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft
+from killswitch.which_broker import in_words
 
 from .decision import Decision
 from .entries import DRY_RUN
@@ -20,6 +21,7 @@ def kill_values(decision: Decision, account_ids: list[int], actor: Actor, now: d
         "engaged_by_id": actor.id,
         "engaged_by_name": actor.name,
         "source": actor.source,
+        "broker": in_words(),
         "reason": decision.reason,
         "latched": decision.latched,
         "dry_run": decision.dry_run,
@@ -47,6 +49,7 @@ def engaged(kill: Kill, account_ids: list[int], actor: Actor) -> Draft:
             "latched": kill.latched,
             "dry_run": kill.dry_run,
             "idempotency_key": str(kill.idempotency_key),
+            "broker": kill.broker,
         },
     )
 

@@ -35,7 +35,9 @@ STATES: Mapping[State, Meaning] = {
         "The broker, asked again, lists no matching open order.",
         "Nothing is left to do. New orders are not canceled: that takes a latched kill.",
     ),
-    State.NOT_FLAT: Meaning("Matching orders are still open at the broker.", f"Kill again, or {CALL}."),
+    State.NOT_FLAT: Meaning(
+        "Matching orders were still open when the broker was last asked.", f"Kill again, or {CALL}."
+    ),
     State.UNKNOWN: Meaning(
         "What is open is not known for certain: the accounts below say why.",
         f"Treat it as not flat: kill again, or {CALL}.",

@@ -59,6 +59,7 @@ class Kill(models.Model):
     engaged_by_id = models.BigIntegerField(null=True)
     engaged_by_name = models.CharField(max_length=150)
     source = models.CharField(max_length=200, blank=True)
+    broker = models.TextField("the broker that it was pressed for", blank=True)
     reason = models.TextField(blank=True)
     reason_given_at = models.DateTimeField("when the reason was given, if after the press", null=True)
     reason_given_by_name = models.CharField(max_length=150, blank=True)

@@ -144,6 +144,7 @@ def rows_as_json(kill: Kill, sweeps: Sequence[Sweep], orders: Sequence[KilledOrd
         "engaged_by": kill.engaged_by_name,
         "ended_at": _time(kill.ended_at),
         "reason": kill.reason,
+        "broker": kill.broker or None,
         "reason_given_at": _time(kill.reason_given_at),
         "reason_given_by": kill.reason_given_by_name or None,
         "scope": kill.scope,

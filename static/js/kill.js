@@ -50,15 +50,20 @@
 
   // --- the clock: counts from what the server said
   let pressedAt = null;
+  let saidBefore = "";
   function words(total) {
     if (total < 120) return `${total.toFixed(1)} s`;
     const [hours, minutes, rest] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, Math.floor(total % 60)];
     return hours ? `${hours} h ${minutes} min ${rest} s` : `${minutes} min ${rest} s`;
   }
   function setClock() {
-    const said = seconds() - Number(one("[data-pressed]").dataset.pressed);
+    const { pressed } = one("[data-pressed]").dataset;
+    // Other parts of the page are swapped, too: what was said before has grown old since.
+    if (pressed === saidBefore) return;
+    saidBefore = pressed;
     // An answer that took long must not set it back.
-    if (pressedAt === null || said < pressedAt || said > pressedAt + 2) pressedAt = said;
+    const said = seconds() - Number(pressed);
+    pressedAt = pressedAt === null ? said : Math.min(said, pressedAt);
   }
   function showClock() {
     const clock = one("[data-pressed]");

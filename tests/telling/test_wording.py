@@ -177,7 +177,7 @@ class TestTheRest:
         entry = ended(State.NOT_FLAT, (STUCK, 19816, 2), (CANCELED, 19817, 1))
         page = f"https://kill.example.com/kills/{entry.kill_id}/"
         assert message_of(entry).body.splitlines() == [
-            "Matching orders are still open at the broker.",
+            "Matching orders were still open when the broker was last asked.",
             "",
             f"{CALL} Or kill again.",
             "",
