@@ -21,6 +21,8 @@ View = Callable[..., HttpResponseBase]
 Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
 
 SECRET_FIELDS = ("csrfmiddlewaretoken",)
+# Names the button of the confirmation that was pressed. A program that posts needs none.
+PRESSED = "pressed"
 LONGEST_ADDRESS = 2000
 # Forms that go into the record as they were sent; others may hold a password.
 FORMS_FOR_THE_RECORD = ("kills", "release", "reason", "acknowledge", "drills", "telling")
@@ -57,6 +59,11 @@ def posted(request: HttpRequest) -> dict[str, list[str]]:
     return {name: values for name, values in (fields | files).items() if name not in SECRET_FIELDS}
 
 
+def decision_in(request: HttpRequest) -> dict[str, list[str]]:
+    """Return what a posted form asks to be killed: its fields but for the one that says which button was pressed."""
+    return {name: values for name, values in posted(request).items() if name != PRESSED}
+
+
 def asked_for(request: HttpRequest) -> dict[str, Any]:
     """Say what a request wanted, short enough for the record."""
     asked: dict[str, Any] = {"method": request.method, "path": request.path[:200]}
@@ -76,7 +83,7 @@ def is_press(request: HttpRequest) -> bool:
 
 def confirmation_of(request: HttpRequest) -> str:
     """Return the address of the confirmation that a press came from, or the desk where that cannot be told."""
-    fields = posted(request)
+    fields = decision_in(request)
     if not fields.keys() <= DECISION_FIELDS:
         return reverse("desk")
     carried = {name: values for name, values in fields.items() if name not in ("reason", "idempotency_key")}

@@ -16,7 +16,7 @@ from killswitch.command_line.arguments import break_glass_line_of
 from killswitch.health.queries import database_answers
 from killswitch.kills.decision import InvalidDecision, read_decision
 
-from ..guard import asked_for, confirmation_of, is_press, posted
+from ..guard import asked_for, confirmation_of, decision_in, is_press, posted
 
 
 @require_safe
@@ -37,12 +37,11 @@ def _press_in(request: HttpRequest) -> dict[str, Any] | None:
     """Return what repeats a press, with the same key, and the line that does the same with the broker alone."""
     if not is_press(request):
         return None
-    asked = posted(request)
     try:
-        decision = read_decision(asked)
+        decision = read_decision(decision_in(request))
     except InvalidDecision:
         return {}
-    fields = [(name, value) for name, values in asked.items() for value in values]
+    fields = [(name, value) for name, values in posted(request).items() for value in values]
     return {"fields": fields, "line": break_glass_line_of(replace(decision, reason=""))}
 
 

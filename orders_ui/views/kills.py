@@ -40,7 +40,7 @@ from killswitch.snapshot import one_moment
 from .. import looking
 from ..confirmation import Confirmation, Preview
 from ..forms import AcknowledgeForm
-from ..guard import needs, posted
+from ..guard import PRESSED, decision_in, needs, posted
 from ..killview import Help, KillView, Release, Why, kill_rows
 from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
@@ -56,6 +56,12 @@ TABLES = {
 }
 # More do not fit an address; the filter has no such limit.
 SELECTED_AT_MOST = 200
+# What the buttons of the confirmation say that they are.
+DRY, KILL = "dry", "kill"
+OTHER_THAN_THE_BOX = {
+    DRY: "the button said dry run and the box did not: nothing was sent",
+    KILL: "the box said dry run and the button did not: nothing was sent",
+}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -72,7 +78,7 @@ def all_kills(request: HttpRequest) -> HttpResponse:
 
 @needs(may_kill, "engage a kill", role=RISK_DESK)
 def press(request: HttpRequest) -> HttpResponse:
-    asked = posted(request)
+    asked = decision_in(request)
     try:
         kill = _engage(request, asked)
     except InvalidDecision as error:
@@ -86,13 +92,26 @@ def _engage(request: HttpRequest, asked: dict[str, list[str]]) -> Kill:
     if request.GET:
         raise InvalidDecision(dict.fromkeys(request.GET, "stood in the address, where a kill reads nothing"))
     decision = read_decision(asked)
+    _check_button(request, decision)
     known = known_account_ids() if decision.all_accounts else ()
     return engage(decision=decision, known_account_ids=known, actor=actor_of(request), now=timezone.now())
 
 
+def _check_button(request: HttpRequest, decision: Decision) -> None:
+    """Raise InvalidDecision where the button that was pressed says something else than the dry run box.
+
+    Only a style sheet decides which of the two buttons is seen.
+    """
+    pressed = posted(request).get(PRESSED, [])
+    if not pressed or pressed == [DRY if decision.dry_run else KILL]:
+        return
+    words = OTHER_THAN_THE_BOX.get("".join(pressed), "it is not known which button was pressed: nothing was sent")
+    raise InvalidDecision({"dry_run": words})
+
+
 def _not_sent(request: HttpRequest, asked: dict[str, list[str]], errors: dict[str, str]) -> HttpResponse:
     why = "; ".join(f"{name[:80]}: {words}" for name, words in list(errors.items())[:40])
-    record_refusal(actor=actor_of(request), why=why, asked=asked, now=timezone.now())
+    record_refusal(actor=actor_of(request), why=why, asked=posted(request), now=timezone.now())
     context = {"confirmation": Confirmation(asked, errors=errors), "not_sent": True}
     return show(request, "confirm.html", context, status=400)
 

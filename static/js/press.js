@@ -262,6 +262,7 @@
     if (doubt) Object.assign(doubt, { isTold: false, refused: "", settlesAfter: 0, missedSince: null });
     body = choices();
     pressed = { by, choices: String(body) };
+    body.set(by.name, by.value); // the server sends nothing where the button and the dry run box do not agree
     send();
   }
   // A click repeats what was pressed and nothing else: another choice takes the button itself.

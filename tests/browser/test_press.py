@@ -547,6 +547,7 @@ def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opene
     expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
     page.route("**/kills/by-key/**", lambda route: route.abort())
     first = held_up[0]
+    assert containing("pressed=kill").search(first.post_data or "")
     headers = {name: first.headers[name] for name in ("content-type", "x-csrftoken", "hx-request")}
     assert page.request.post(first.url, data=first.post_data, headers=headers).ok
     page.get_by_role("radio", name="latched").check()
@@ -589,8 +590,33 @@ def no_audit_table() -> no_table:
     return no_table(Entry._meta.db_table)
 
 
+def test_a_button_is_not_seen_where_the_browser_does_not_know_which_of_them_to_show(opened: Open) -> None:
+    page = opened()
+    page.evaluate(
+        """for (const sheet of document.styleSheets)
+            for (let number = sheet.cssRules.length - 1; number >= 0; number--)
+                if (sheet.cssRules[number].selectorText?.includes(":has(")) sheet.deleteRule(number)"""
+    )
+    expect(button(page)).to_be_visible()
+    expect(page.locator("#rehearse")).not_to_be_visible()
+    expect(page.locator("h1 .if-dry")).not_to_be_visible()
+    page.get_by_role("checkbox", name="dry run").check()
+    press(page)
+    expect(trouble(page)).to_contain_text("the box said dry run and the button did not: nothing was sent")
+    nothing_was_sent(page)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 class TestNotSentWithoutScripts:
+    def test_a_dry_run_that_was_not_ticked_sends_nothing(self, width: str, opened: Open) -> None:
+        page = opened(width, scripts=False)
+        page.locator("#rehearse").evaluate("button => button.form.requestSubmit(button)")
+        expect(page.get_by_role("alert")).to_contain_text("NOT SENT")
+        expect(page.get_by_text("the button said dry run and the box did not: nothing was sent")).to_be_visible()
+        assert not Kill.objects.exists()
+        hold(page, "KILL")
+        assert was_one_kill()
+
     def test_an_expired_log_in_says_so_and_leads_back(self, width: str, opened: Open) -> None:
         page = opened(width, scripts=False)
         page.get_by_role("radio", name="latched").check()

@@ -80,6 +80,39 @@ class TestPress:
         assert (plain.latched, plain.dry_run) == (False, False)
         assert (chosen.latched, chosen.dry_run) == (name == "latched", name == "dry_run")
 
+    @pytest.mark.parametrize(
+        ("pressed", "fields"), [("kill", {}), ("kill", {"latched": "on"}), ("dry", {"dry_run": "on"})]
+    )
+    def test_takes_the_button_that_agrees_with_the_box(
+        self, pressed: str, fields: dict[str, str], desk_client: Client
+    ) -> None:
+        assert press(desk_client, pressed=pressed, **fields).status_code == 303
+        assert Kill.objects.get().dry_run == ("dry_run" in fields)
+
+    @pytest.mark.parametrize(
+        ("pressed", "fields", "words"),
+        [
+            ("dry", {}, "the button said dry run and the box did not"),
+            ("dry", {"dry_run": "off"}, "the button said dry run and the box did not"),
+            ("kill", {"dry_run": "on"}, "the box said dry run and the button did not"),
+            ("both", {}, "it is not known which button was pressed"),
+            (["dry", "kill"], {"dry_run": "on"}, "it is not known which button was pressed"),
+        ],
+    )
+    def test_sends_nothing_where_the_button_and_the_box_do_not_agree(
+        self, pressed: Any, fields: dict[str, str], words: str, desk_client: Client
+    ) -> None:
+        response = press(desk_client, pressed=pressed, **fields)
+        text = response.content.decode()
+        assert response.status_code == 400
+        assert "NOT SENT" in text
+        assert f"{words}: nothing was sent" in text
+        assert "data-hold" in text
+        assert not Kill.objects.exists()
+        entry = Entry.objects.get(kind=Kind.KILL_REFUSED)
+        assert words in entry.sentence
+        assert entry.data["pressed"] == ([pressed] if isinstance(pressed, str) else pressed)
+
     def test_takes_several_accounts(self, desk_client: Client) -> None:
         press(desk_client, account=["1001", "1002"])
         assert set(Kill.objects.get().sweeps.values_list("account_id", flat=True)) == {1001, 1002}
@@ -218,7 +251,7 @@ class TestPressWithoutToken:
 
 class TestPressWithoutLogIn:
     def test_goes_to_a_log_in_that_says_so_and_leads_back_to_the_confirmation(self, db: None) -> None:
-        response = press(Client(), side="SELL", reason="r")
+        response = press(Client(), side="SELL", reason="r", pressed="kill")
         address = urlsplit(response["Location"])
         query = parse_qs(address.query)
         assert (response.status_code, address.path, query["not_sent"]) == (302, "/login/", ["1"])
@@ -369,7 +402,7 @@ class TestABrokenPress:
         key = str(uuid.uuid4())
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {Entry._meta.db_table} RENAME TO taken_away")
-            response = press(client, side="SELL", reason="it's <b>urgent</b>", idempotency_key=key)
+            response = press(client, side="SELL", reason="it's <b>urgent</b>", idempotency_key=key, pressed="kill")
             cursor.execute(f"ALTER TABLE taken_away RENAME TO {Entry._meta.db_table}")
         assert response.status_code == 500
         return response, key
