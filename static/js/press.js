@@ -12,8 +12,6 @@
   const LOOK_EVERY_MS = 2000;
   const SETTLES_AFTER_MS = 1000 * Number(form.dataset.settlesAfter);
   const KILL = /^\/kills\/[0-9a-f-]{36}\/$/;
-  // Something between us and the server gave up: the server may still be at it.
-  const GAVE_UP = [408, 502, 503, 504];
 
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -79,10 +77,11 @@
     if (answer.status === 401 || (to && to.startsWith(form.dataset.login))) {
       return { refused: "You were logged out. Log in in a new tab, come back here, and try again.", isLoggedOut: true };
     }
-    if (answer.status >= 500) {
-      return { doubt: `The server broke (error ${answer.status}).`, isOpen: GAVE_UP.includes(answer.status) };
+    if (answer.status === 500) return { doubt: "The server broke (error 500).", isOpen: false };
+    // Every other such error is of something in between: the server may still be at it.
+    if (answer.status > 500 || answer.status === 408) {
+      return { doubt: `Something between here and the server gave up (error ${answer.status}).`, isOpen: true };
     }
-    if (GAVE_UP.includes(answer.status)) return { doubt: `Something between here and the server gave up (${answer.status}).`, isOpen: true };
     if (answer.status >= 400) return { refused: reasonIn(text, answer.status), isStale: answer.status === 403 };
     return { doubt: "What answered is not Killswitch: perhaps a log-in page of something in between.", isLoggedOut: true };
   }

@@ -514,6 +514,16 @@ def test_what_is_not_there_long_after_was_not_sent(opened: Open, server: Server)
     assert was_one_kill()
 
 
+@pytest.mark.parametrize("status", [503, 520])
+def test_an_error_of_something_in_between_leaves_it_on_its_way(status: int, opened: Open) -> None:
+    page = opened()
+    page.route("**/kills/", lambda route: route.fulfill(status=status))
+    press(page)
+    expect(trouble(page)).to_contain_text("It may still be on its way")
+    expect(trouble(page)).to_contain_text(UNKNOWN)
+    expect(trouble(page)).to_contain_text(f"Something between here and the server gave up (error {status})")
+
+
 def test_trying_again_repeats_what_was_pressed_and_no_other_choice(opened: Open) -> None:
     page = opened()
     sent = posts(page)
