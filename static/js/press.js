@@ -132,11 +132,11 @@
   }
   const tellLooking = (told) => { inPanel("looking").textContent = told; };
   function showLine() {
-    const line = one("[data-line]", panel);
-    if (!line) return;
     const isDry = one("[name=dry_run]", form).checked;
     const isLatched = one("[name=latched][value=on]", form).checked;
-    line.textContent = isDry ? line.dataset.dry : isLatched ? line.dataset.latched : line.dataset.once;
+    all("[data-line]").forEach((line) => {
+      line.textContent = isDry ? line.dataset.dry : isLatched ? line.dataset.latched : line.dataset.once;
+    });
   }
 
   // --- sending
@@ -304,10 +304,9 @@
   reason.addEventListener("input", showReason);
   showReason();
 
-  const copy = inPanel("copy");
-  if (copy) {
+  all(".break-glass [data-copy]").forEach((copy) => {
     copy.addEventListener("click", async () => {
-      const line = inPanel("line");
+      const line = one("[data-line]", copy.parentElement);
       getSelection().selectAllChildren(line);
       try {
         await navigator.clipboard.writeText(line.textContent);
@@ -316,7 +315,8 @@
         copy.textContent = "Selected: copy it"; // a browser gives the clipboard to no page without TLS
       }
     });
-  }
+  });
+  showLine();
 
   // --- the preview above it: never higher or lower than when it was opened, and never replaced by a log-in
   const preview = one("[data-pinned]");

@@ -119,6 +119,23 @@ def test_a_page_whose_server_is_gone_or_whose_log_in_has_ended_says_so(desk: Des
     expect(page.locator("#light")).to_contain_text("The server cannot be reached.")
 
 
+def test_a_confirmation_shows_its_own_line_alone_while_the_light_is_not_armed(desk: Desk, page: Page) -> None:
+    desk.log_in(page)
+    everything = page.locator("#light").get_by_text("EVERYTHING on ALL accounts").filter(visible=True)
+    expect(everything).to_have_count(1)
+    page.goto("/kills/new/?account=1001&side=SELL")
+    shows(page, "NOT KNOWN", "red")
+    expect(everything).to_have_count(0)
+    own = page.locator("#own-glass [data-line]")
+    expect(own).to_be_visible()
+    expect(own).to_have_text("python manage.py kill --break-glass --account 1001 --side=SELL")
+    page.get_by_role("radio", name="latched").check()
+    expect(own).to_have_text("python manage.py kill --break-glass --account 1001 --side=SELL --latched")
+    desk.stack.lookout()
+    shows(page, "ARMED", "green")
+    expect(own).to_be_hidden()
+
+
 def test_the_light_is_drawn_with_each_page_without_scripts(desk: Desk, browser: Browser) -> None:
     desk.stack.lookout()
     for size in WIDTHS.values():

@@ -73,6 +73,9 @@ class TestStrip:
         assert BREAK_GLASS in shown
         assert 'class="light red"' in section_of(desk_client)
 
+    def test_says_how_far_its_line_reaches(self, desk_client: Client) -> None:
+        assert f"From a shell, EVERYTHING on ALL accounts: {BREAK_GLASS}" in strip_of(desk_client)
+
     def test_answers_a_poll_with_itself(self, desk_client: Client) -> None:
         shine()
         text = desk_client.get("/light/", headers=HTMX).content.decode()

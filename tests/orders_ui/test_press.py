@@ -389,6 +389,14 @@ class TestTheLineToCopy:
         assert f'data-latched="{line} --latched"' in text
         assert f'data-dry="{line} --dry-run"' in text
 
+    def test_stands_on_the_page_beside_the_light_for_who_may_kill(
+        self, desk_client: Client, compliance_client: Client
+    ) -> None:
+        address = "/kills/new/?account=1001&side=SELL"
+        own = html.unescape(desk_client.get(address).content.decode()).partition('id="own-glass"')[2]
+        assert own.partition("</section>")[0].count("kill --break-glass --account 1001 --side=SELL<") == 1
+        assert 'id="own-glass"' not in compliance_client.get(address).content.decode()
+
 
 class TestABrokenPress:
     @pytest.fixture
