@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from django.db import connections
 
@@ -12,6 +14,9 @@ from .found import Found
 from .verdict import Fault, Part
 
 logger = logging.getLogger(__name__)
+
+# What fails every other time is as wrong as what fails in a row.
+LAST_LOOKS = 6
 
 Check = Callable[[], Sequence[Found]]
 
@@ -26,7 +31,8 @@ class Line:
     silence: Mapping[Part, Fault]
     limit: float  # seconds
     every: float
-    # How often in a row something has to be wrong before it is believed: one lost packet is nothing.
+    # How often in a row something has to be wrong before it is believed: one lost packet is nothing. Once more than
+    # that among the last looks counts as much.
     strikes: int = 1
 
 
@@ -40,7 +46,7 @@ class Checker:
         self._began: float | None = None
         self._told: dict[Part, Found] = {}
         self._told_at = 0.0
-        self._strikes: dict[Part, int] = {}
+        self._last: dict[Part, deque[Fault | None]] = {}
 
     def start(self) -> None:
         """Run in a thread of its own, which ends with the process."""
@@ -53,7 +59,7 @@ class Checker:
         """Stop after what is under way, and forget what was found: somebody else looks."""
         self._wanted.clear()
         with self._lock:
-            self._told, self._strikes = {}, {}
+            self._told, self._last = {}, {}
 
     def told(self) -> tuple[Sequence[Found], float] | None:
         """Return what was found and its age in seconds; None where nothing is known yet."""
@@ -84,14 +90,16 @@ class Checker:
     def _believe(self, new: Found) -> Found:
         """Return what is to be told: at the first strikes of something worse still what was told before."""
         old = self._told.get(new.part)
+        last = self._last.setdefault(new.part, deque(maxlen=LAST_LOOKS))
+        last.append(new.fault)
         if new.fault is None or old is None or old.fault == new.fault:
-            self._strikes[new.part] = 0
             return new
-        self._strikes[new.part] = self._strikes.get(new.part, 0) + 1
-        if self._strikes[new.part] < self.line.strikes:
-            return replace(old, says=f"{old.says}; once since then: {new.says}")
-        self._strikes[new.part] = 0
-        return new
+        known = (None, old.fault)
+        in_a_row = len(list(takewhile(lambda fault: fault not in known, reversed(last))))
+        among_the_last = sum(fault not in known for fault in last)
+        if in_a_row >= self.line.strikes or among_the_last > self.line.strikes:
+            return new
+        return replace(old, says=f"{old.says}; once since then: {new.says}")
 
     def _silence(self, says: str) -> list[Found]:
         return [Found(part, fault, says) for part, fault in self.line.silence.items()]

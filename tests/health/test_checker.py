@@ -47,6 +47,20 @@ class TestChecker:
             faults.append(fault_of(checker))
         assert faults == [None, None, None, None, Fault.REDIS_GONE]
 
+    def test_believes_what_fails_every_other_time(self) -> None:
+        checker = checker_of(*[[WELL], [GONE]] * 4, strikes=2)
+        faults = []
+        for _ in range(8):
+            checker.once()
+            faults.append(fault_of(checker))
+        assert faults[1::2] == [None, None, Fault.REDIS_GONE, Fault.REDIS_GONE]
+
+    def test_forgets_failures_that_are_long_ago(self) -> None:
+        checker = checker_of(*[[WELL], [WELL], [WELL], [GONE]] * 4, strikes=2)
+        for _ in range(16):
+            checker.once()
+            assert fault_of(checker) is None
+
     def test_says_what_it_does_not_believe_yet(self) -> None:
         checker = checker_of([WELL], [GONE], strikes=2)
         checker.once()
