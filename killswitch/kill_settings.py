@@ -5,6 +5,8 @@ from . import env
 # Read here so that a missing one stops the start; the broker room reads the same names itself, without Django.
 env.header("CLEAR_STREET_API_KEY")
 CLEAR_STREET_BASE_URL = env.url("CLEAR_STREET_BASE_URL", ("https", "http"), "https://api.clearstreet.com")
+# Said on every page and of every kill: a simulator cannot be told from a tunnel to the broker by its address.
+BROKER_IS_SIMULATOR = env.boolean("BROKER_IS_SIMULATOR")
 CLEAR_STREET_TIMEOUT_SECONDS = env.number("CLEAR_STREET_TIMEOUT_SECONDS", 5.0, least=0.1, most=60)
 
 # How long a sweep goes on without any progress before it gives up, and how long it goes on at all (orders may keep

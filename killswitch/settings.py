@@ -21,8 +21,6 @@ CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", "")
 
 # Letting go of a latched kill takes a second person, unless this is on.
 RELEASE_BY_SAME_PERSON = env.boolean("RELEASE_BY_SAME_PERSON")
-# Said on every page: a simulator cannot be told from a tunnel to the broker by its address.
-BROKER_IS_SIMULATOR = env.boolean("BROKER_IS_SIMULATOR")
 # A line on the desk's page, for whoever looks at an installation for the first time.
 DESK_NOTE = env.text("DESK_NOTE", "")
 # Requests per second that keep the open book fresh; never a limit for a kill.
