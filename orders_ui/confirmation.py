@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from killswitch.command_line.arguments import break_glass_line_of
+from killswitch import which_broker
 from killswitch.kills.decision import DECISION_FIELDS, Decision, InvalidDecision, Values, read_decision
 from killswitch.kills.filter import scope_sentence
 
@@ -45,6 +46,7 @@ class Confirmation:
         self.errors = errors or {}
         self.decision = decision or self._decision_without(OPTIONS)
         self.idempotency_key = uuid.uuid4()
+        self.made_for = which_broker.in_words()
         self.reasons = REASONS
         self.settles_after = SETTLES_AFTER_SECONDS
         self.preview = Preview(self.decision, self._scope()) if self.decision else None
@@ -57,6 +59,12 @@ class Confirmation:
             return read_decision({name: values for name, values in self._asked.items() if name not in names})
         except InvalidDecision:
             return None
+
+    @property
+    def button(self) -> str:
+        """Return what the button says: KILL ALL is for everything, not for what is narrowed down."""
+        decision = self.decision
+        return "KILL ALL" if decision and decision.all_accounts and decision.filter.is_empty else "KILL"
 
     @property
     def sentence(self) -> str:

@@ -23,6 +23,8 @@ Allowed = Callable[[AbstractBaseUser | AnonymousUser], bool]
 SECRET_FIELDS = ("csrfmiddlewaretoken",)
 # Names the button of the confirmation that was pressed. A program that posts needs none.
 PRESSED = "pressed"
+# Names the broker that the confirmation was made for: a page that is left open may outlive it.
+MADE_FOR = "made_for"
 LONGEST_ADDRESS = 2000
 # Forms that go into the record as they were sent; others may hold a password.
 FORMS_FOR_THE_RECORD = ("kills", "release", "reason", "acknowledge", "drills", "telling")
@@ -60,8 +62,8 @@ def posted(request: HttpRequest) -> dict[str, list[str]]:
 
 
 def decision_in(request: HttpRequest) -> dict[str, list[str]]:
-    """Return what a posted form asks to be killed: its fields but for the one that says which button was pressed."""
-    return {name: values for name, values in posted(request).items() if name != PRESSED}
+    """Return what a posted form asks to be killed: its fields but for those that say where it was pressed."""
+    return {name: values for name, values in posted(request).items() if name not in (PRESSED, MADE_FOR)}
 
 
 def asked_for(request: HttpRequest) -> dict[str, Any]:

@@ -36,11 +36,12 @@ from killswitch.kills.reasons import ReasonStands, give_reason
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
 from killswitch.kills.release import release as let_go
 from killswitch.snapshot import one_moment
+from killswitch.which_broker import in_words
 
 from .. import looking
 from ..confirmation import Confirmation, Preview
 from ..forms import AcknowledgeForm
-from ..guard import PRESSED, decision_in, needs, posted
+from ..guard import MADE_FOR, PRESSED, decision_in, needs, posted
 from ..killview import Help, KillView, Release, Why, kill_rows
 from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
@@ -93,6 +94,7 @@ def _engage(request: HttpRequest, asked: dict[str, list[str]]) -> Kill:
         raise InvalidDecision(dict.fromkeys(request.GET, "stood in the address, where a kill reads nothing"))
     decision = read_decision(asked)
     _check_button(request, decision)
+    _check_broker(request)
     known = known_account_ids() if decision.all_accounts else ()
     return engage(decision=decision, known_account_ids=known, actor=actor_of(request), now=timezone.now())
 
@@ -107,6 +109,15 @@ def _check_button(request: HttpRequest, decision: Decision) -> None:
         return
     words = OTHER_THAN_THE_BOX.get("".join(pressed), "it is not known which button was pressed: nothing was sent")
     raise InvalidDecision({"dry_run": words})
+
+
+def _check_broker(request: HttpRequest) -> None:
+    """Raise InvalidDecision where the page was made while another broker was reached than is now."""
+    made_for, here = posted(request).get(MADE_FOR, []), in_words()
+    if not made_for or made_for == [here]:
+        return
+    words = f"this page was made for {', '.join(made_for)[:100]}, and a kill would go to {here} now: look, and press again"
+    raise InvalidDecision({"idempotency_key": words})
 
 
 def _not_sent(request: HttpRequest, asked: dict[str, list[str]], errors: dict[str, str]) -> HttpResponse:

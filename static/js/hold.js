@@ -119,6 +119,7 @@
       button.type = "button";
       button.dataset.holdReady = "";
       button.setAttribute("aria-describedby", "hold-how");
+      document.querySelector("#hold-how").hidden = false;
     });
   });
 })();

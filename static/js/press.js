@@ -97,19 +97,25 @@
   }
 
   // --- the buttons
+  const backWords = one("[data-back]").textContent;
   function lock(label) {
     one("[data-choices]").disabled = true;
     for (const button of buttons) button.setAttribute("aria-disabled", "true");
     one("[data-send]").disabled = true;
     showLabel(label);
+    showBack("Leave this page: it may be sent all the same");
   }
   function unlock() {
+    showBack(backWords);
     one("[data-choices]").disabled = false;
     for (const button of buttons) {
       button.removeAttribute("aria-disabled");
       one("[data-words]", button).textContent = words.get(button);
     }
     one("[data-send]").disabled = !one("[data-sure]").checked;
+  }
+  function showBack(label) {
+    one("[data-back]").textContent = label;
   }
   function showLabel(label) {
     for (const button of buttons) one("[data-words]", button).textContent = label;

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from killswitch.book.models import Account
 from killswitch.book.operations import refresh
@@ -98,6 +98,10 @@ def polls(page: Page, count: int) -> None:
         with page.expect_response(lambda response: response.request.headers.get("hx-request") == "true"):
             pass
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def is_poll(request: Request) -> bool:
+    return request.headers.get("hx-trigger") == "poll"
 
 
 def shown_orders(page: Page) -> list[str]:
@@ -255,6 +259,17 @@ class TestTheAccount:
         expect(account).to_have_url(re.compile(r"/\?client_order_id_prefix=vwap-$"))
         polls(account, 1)
         assert all(text.startswith("vwap-") for text in account.locator("td.id").all_text_contents())
+
+    @pytest.mark.parametrize("name", ["filter", "refresh", "sort-symbol"])
+    def test_asks_by_hand_before_a_poll_that_is_on_its_way(self, name: str, account: Page) -> None:
+        account.route(f"**/accounts/{MANY}/**", lambda route: None if is_poll(route.request) else route.continue_())
+        with account.expect_request(is_poll):
+            pass
+        with account.expect_event("requestfailed", is_poll, timeout=5_000):
+            if name == "filter":
+                account.get_by_label("Side", exact=True).select_option("SELL")
+            else:
+                account.locator(f"#{name}").evaluate("link => link.click()")
 
     def test_says_what_is_wrong_with_a_filter_as_it_is_typed(self, account: Page) -> None:
         field = account.get_by_label("Instruments")
