@@ -8,8 +8,8 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from killswitch.command_line.arguments import break_glass_line_of
 from killswitch import which_broker
+from killswitch.command_line.arguments import break_glass_line_of
 from killswitch.kills.decision import DECISION_FIELDS, Decision, InvalidDecision, Values, read_decision
 from killswitch.kills.filter import scope_sentence
 

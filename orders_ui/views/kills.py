@@ -116,7 +116,9 @@ def _check_broker(request: HttpRequest) -> None:
     made_for, here = posted(request).get(MADE_FOR, []), in_words()
     if not made_for or made_for == [here]:
         return
-    words = f"this page was made for {', '.join(made_for)[:100]}, and a kill would go to {here} now: look, and press again"
+    words = (
+        f"this page was made for {', '.join(made_for)[:100]}, and a kill would go to {here} now: look, and press again"
+    )
     raise InvalidDecision({"idempotency_key": words})
 
 

@@ -110,7 +110,6 @@
   document.addEventListener("htmx:afterSwap", showSoon);
   document.addEventListener("htmx:oobAfterSwap", showSoon);
   document.addEventListener("DOMContentLoaded", () => {
-    boxes().filter((box) => box.checked).forEach((box) => picked.add(box.value)); // as the browser kept them
     show();
   });
 })();

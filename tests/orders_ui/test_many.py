@@ -362,6 +362,14 @@ class TestTheOrdersAsText:
         assert (response.status_code, response.content[:10]) == (400, b"NOT LISTED")
 
 
+@pytest.mark.parametrize(("address", "form"), [("/", "pick"), (ADDRESS, "selection")])
+def test_ticks_are_not_kept_by_their_place_where_rows_have_moved(
+    address: str, form: str, desk_client: Client, fill: Fill
+) -> None:
+    fill(order(1))
+    assert re.search(rf'<form id="{form}"[^>]* autocomplete="off"', text_of(desk_client, address))
+
+
 class TestTheSameFilterOnOtherAccounts:
     def test_is_offered_beside_the_orders(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1))
