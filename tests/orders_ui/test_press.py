@@ -315,6 +315,7 @@ class TestConfirmation:
             asked.setdefault(name, []).append(html.unescape(value))
         asked.pop("csrfmiddlewaretoken")
         uuid.UUID(asked.pop("idempotency_key")[0])
+        assert asked.pop("made_for") == ["127.0.0.1:9 (LOCAL)"]
         assert asked == parse_qs(query)
 
     @pytest.mark.parametrize("name", ["latched", "dry_run"])
@@ -446,3 +447,30 @@ def test_a_press_without_its_token_leads_back_to_its_confirmation(db: None) -> N
     text = html.unescape(press(client, side="SELL", reason="r").content.decode())
     assert 'href="/kills/new/?account=1001&side=SELL"' in text
     assert "idempotency_key" not in text
+
+
+class TestAPageThatWasLeftOpen:
+    def test_is_refused_where_it_was_made_for_another_broker(self, desk_client: Client, settings: Any) -> None:
+        text = desk_client.get("/kills/new/?account=1001").content.decode()
+        found = re.search(r'name="made_for" value="([^"]+)"', text)
+        assert found
+        made_for = html.unescape(found[1])
+        settings.CLEAR_STREET_BASE_URL = "https://api.clearstreet.com"
+        answer = press(desk_client, made_for=made_for)
+        assert answer.status_code == 400
+        assert "a kill would go to api.clearstreet.com (PRODUCTION) now" in answer.content.decode()
+        assert 'id="hold"' in answer.content.decode()
+        assert not Kill.objects.exists()
+        assert press(desk_client, made_for="api.clearstreet.com (PRODUCTION)").status_code == 303
+        assert Kill.objects.get().broker == "api.clearstreet.com (PRODUCTION)"
+        engaged = Entry.objects.get(kind=Kind.KILL_ENGAGED)
+        assert engaged.data["broker"] == "api.clearstreet.com (PRODUCTION)"
+
+
+class TestTheButton:
+    @pytest.mark.parametrize(
+        ("query", "words"),
+        [("all_accounts=on", "KILL ALL"), ("all_accounts=on&side=BUY", "KILL"), ("account=1", "KILL")],
+    )
+    def test_says_all_for_everything_alone(self, query: str, words: str, desk_client: Client) -> None:
+        assert f"<span data-words>{words}</span>" in desk_client.get(f"/kills/new/?{query}").content.decode()
