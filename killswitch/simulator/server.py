@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     wire: str
     page_size_max: int
-    runaway_after: float | None
+    runaway_after: float | None = None
 
 
 class Answer(msgspec.Struct):

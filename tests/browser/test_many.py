@@ -15,6 +15,7 @@ from killswitch.book.operations import refresh
 from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
 
+from .conftest import hold
 from .test_desk import FIRST, containing, log_in, no_sideways_scroll, see_flat
 
 MANY = FIRST + 2  # the account with many orders
@@ -182,7 +183,7 @@ class TestTheDesk:
         before = len(simulator.control.book(FIRST + 1, open=True))
         desk.get_by_role("checkbox", name=f"Select account {FIRST}", exact=True).check()
         desk.get_by_role("button", name="Cancel on the 1 selected").click()
-        desk.get_by_role("button", name="KILL").click()
+        hold(desk, "KILL")
         see_flat(desk)
         assert simulator.control.book(FIRST, open=True) == []
         assert len(simulator.control.book(FIRST + 1, open=True)) == before
@@ -367,7 +368,7 @@ class TestTheSameFilter:
             page.get_by_role("checkbox", name=f"Select account {account_id}").check()
         page.get_by_role("button", name=containing("Cancel these orders on the")).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("all SELL orders on 2 accounts")
-        page.get_by_role("button", name="KILL").click()
+        hold(page, "KILL")
         see_flat(page)
         sides = [
             {order["side"] for order in simulator.control.book(account_id, open=True)}
