@@ -10,6 +10,9 @@
   const isLocked = (button) => button.getAttribute("aria-disabled") === "true";
   const isHoldKey = (event) => event.key === " " || event.key === "Enter";
 
+  // A poll that came now would change what is read while it is pressed, or move the button away.
+  const STILL = "[data-pinned] > *, #light, #banner";
+
   let hold = null; // { button, by: a pointer's id or a key, since, frame }
 
   // --- what is seen and said
@@ -34,8 +37,7 @@
   function begin(button, by) {
     if (hold || isLocked(button)) return;
     hold = { button, by, since: performance.now() };
-    // A poll that came now would change what is read while it is pressed.
-    document.querySelectorAll("[data-pinned] > *").forEach((part) => part.setAttribute("data-held", ""));
+    document.querySelectorAll(STILL).forEach((part) => part.setAttribute("data-held", ""));
     say("Hold …");
     tick();
   }
@@ -44,7 +46,7 @@
     const { button, since, frame } = hold;
     hold = null;
     cancelAnimationFrame(frame);
-    document.querySelectorAll("[data-pinned] > *").forEach((part) => part.removeAttribute("data-held"));
+    document.querySelectorAll(STILL).forEach((part) => part.removeAttribute("data-held"));
     draw(button, 0);
     say(words);
     return { button, isFull: performance.now() - since >= HOLD_MS };

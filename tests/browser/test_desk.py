@@ -91,6 +91,10 @@ class TestTheDesk:
         hold(desk, "KILL")
         see_flat(desk)
         assert desk.locator("#kill").get_attribute("hx-trigger") is None
+        # Both bars were drawn while it ran: what morphing makes anew must be a drawing, too.
+        expect(desk.locator("svg.bar")).to_have_count(2)
+        drawn = "bars => bars.every((bar) => bar instanceof SVGSVGElement && bar.viewBox.baseVal.width === 1000)"
+        assert desk.eval_on_selector_all(".bar", drawn)
 
 
 class TestWithoutJavaScript:
