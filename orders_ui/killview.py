@@ -339,8 +339,28 @@ def kill_rows(kills: Iterable[Kill]) -> list[KillRow]:
     ]
 
 
+class AsksForAReason:
+    """What a form has that takes a reason: what was typed, and what is wrong with it."""
+
+    asked: dict[str, list[str]]
+    errors: dict[str, str]
+
+    @property
+    def reason(self) -> Field:
+        return Field("reason", self.asked.get("reason", [])[:1], self.errors.get("reason", ""))
+
+    @property
+    def other_errors(self) -> list[Field]:
+        return [Field(name, [], words) for name, words in self.errors.items() if name not in ("reason", "")]
+
+    @property
+    def refusal(self) -> str:
+        """Why it was refused, where that has nothing to do with a field."""
+        return self.errors.get("", "")
+
+
 @dataclass
-class Release:
+class Release(AsksForAReason):
     """The form that lets a latched kill go, or why the reader does not get it."""
 
     kill: Kill
@@ -358,22 +378,9 @@ class Release:
     def takes_another(self) -> bool:
         return not settings.RELEASE_BY_SAME_PERSON
 
-    @property
-    def reason(self) -> Field:
-        return Field("reason", self.asked.get("reason", [])[:1], self.errors.get("reason", ""))
-
-    @property
-    def other_errors(self) -> list[Field]:
-        return [Field(name, [], words) for name, words in self.errors.items() if name not in ("reason", "")]
-
-    @property
-    def refusal(self) -> str:
-        """Why it was refused, where that has nothing to do with a field."""
-        return self.errors.get("", "")
-
 
 @dataclass
-class Why:
+class Why(AsksForAReason):
     """The form that asks for the reason that a kill was pressed without."""
 
     kill: Kill
@@ -385,19 +392,6 @@ class Why:
     @property
     def is_asked(self) -> bool:
         return self.may_kill and not self.kill.reason and not self.kill.dry_run
-
-    @property
-    def reason(self) -> Field:
-        return Field("reason", self.asked.get("reason", [])[:1], self.errors.get("reason", ""))
-
-    @property
-    def other_errors(self) -> list[Field]:
-        return [Field(name, [], words) for name, words in self.errors.items() if name not in ("reason", "")]
-
-    @property
-    def refusal(self) -> str:
-        """Why it was refused, where that has nothing to do with a field."""
-        return self.errors.get("", "")
 
 
 class Help:

@@ -247,7 +247,7 @@ class TestNobodyLooks:
 
 
 @pytest.mark.usefixtures("transactional_db")
-def test_a_watchdog_beats_and_a_broken_heartbeat_stops_none_of_its_work(stack: Stack) -> None:
+def test_a_watchdog_beats_again_and_again_and_ends_when_it_is_told_to(stack: Stack) -> None:
     process = stack.watchdog()
     beat = wait_for(lambda: Heartbeat.objects.filter(who="watchdog").first(), "a beat")
     wait_for(lambda: Heartbeat.objects.get().seen_at > beat.seen_at, "the next beat", 8)
@@ -261,9 +261,9 @@ def test_ends_at_once_while_redis_broker_and_database_are_silent(stack: Stack) -
     wait_for(lambda: "looking" in process.said, "a first look")
     redis.freeze()
     os.kill(stack.simulator.pid, signal.SIGSTOP)
-    process.terminate()
-    began = time.monotonic()
-    wait_for(lambda: process.exit_code is not None, "its end", 10)
-    assert time.monotonic() - began < 6
-    assert process.exit_code in (0, -signal.SIGTERM)
-    os.kill(stack.simulator.pid, signal.SIGCONT)
+    try:
+        process.terminate()
+        wait_for(lambda: process.exit_code is not None, "its end", 6)
+        assert process.exit_code in (0, -signal.SIGTERM)
+    finally:
+        os.kill(stack.simulator.pid, signal.SIGCONT)
