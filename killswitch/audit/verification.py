@@ -17,11 +17,11 @@ from killswitch.database_clock import is_free, lease
 from killswitch.database_clock import now as database_now
 
 from . import verify_export
-from .ahead import entries
+from .ahead import Walk, follow
 from .anchors import anchor_line, anchors_of
 from .models import AnchorKey, Entry, Kind, Span, Verification
 from .operations import Actor, Draft, append
-from .verify_export import CannotCheck, Finding, PublicKey, Report, Walk
+from .verify_export import CannotCheck, Finding, PublicKey, Report
 
 LEASE = timedelta(seconds=30)
 SAVE_EVERY = 1.0  # seconds
@@ -218,8 +218,7 @@ class _Run:
         saved = time.monotonic()
         after, up_to = (walk.expected or 1) - 1, self._row.last or 0
         readers = self._readers if up_to - after >= WORTH_READERS else 1
-        for some in entries(after=after, up_to=up_to, readers=readers):
-            walk.follow(some)
+        for _ in follow(walk, after=after, up_to=up_to, readers=readers):
             is_ending = self._is_ending()
             if is_ending or time.monotonic() - saved > SAVE_EVERY:
                 self._save()

@@ -39,6 +39,8 @@ BYTES_TRIED = 10_000_000
 # (number, hash of the content, own hash, hash of the entry before, content). The content of one that is left out of an
 # excerpt is None. What is not written as an entry is has no hash of its content; its number may be None.
 if TYPE_CHECKING:  # Python 3.9 cannot say it when it runs
+    from typing import Self
+
     Entry = tuple[int | None, bytes | None, bytes, bytes, bytes | None]
 else:
     Entry = tuple
@@ -846,7 +848,7 @@ class Walk:
         return told
 
     @classmethod
-    def taken_up(cls, kept: dict[str, Any], anchors: Sequence[Anchor]) -> Walk:
+    def taken_up(cls, kept: dict[str, Any], anchors: Sequence[Anchor]) -> Self:
         walk = cls(anchors=anchors)
         for name in _KEPT:
             setattr(walk, name, kept[name])
