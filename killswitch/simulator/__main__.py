@@ -7,6 +7,7 @@ import asyncio
 import gc
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 
@@ -45,7 +46,7 @@ async def serve(settings: Settings) -> None:
     # Not 0, which aiohttp takes for "wait for ever".
     runner = web.ServerRunner(web.Server(broker.handle, access_log=None), shutdown_timeout=0.01)
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, ssl_context=tls(settings))
     try:
         await site.start()
         broker.start()
@@ -57,7 +58,15 @@ async def serve(settings: Settings) -> None:
 
 def address(runner: web.ServerRunner, settings: Settings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{runner.addresses[0][1]}"
+    return f"{'https' if settings.certificate else 'http'}://{host}:{runner.addresses[0][1]}"
+
+
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.certificate, settings.key or None)
+    return context
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -112,6 +121,8 @@ def read_settings(arguments: Sequence[str] | None) -> Settings:
     add("--wire", choices=("auto", WIRE_2025, WIRE_2026), default="auto", help="auto: 2026-11 to the official SDK")
     add("--page-size-max", type=page_size, default=PAGE_SIZE_MAX, help="shortens the pages of every list")
     add("--runaway-after", type=positive, help=f"seconds until an algorithm runs away ({PREFIX}…); by itself none does")
+    add("--certificate", default="", metavar="FILE", help="answer by TLS only, with this certificate (PEM)")
+    add("--key", default="", metavar="FILE", help="the certificate's private key, where it stands in another file")
     values = vars(parser.parse_args(arguments))
     values["api_key"] = values["api_key"] or os.environ.get("CLEAR_STREET_API_KEY") or DEMO_KEY
     return Settings(**values)

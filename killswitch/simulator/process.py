@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import select
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,9 +38,10 @@ class Refused(Exception):
 class Control:
     """Steer a running simulator. A connection for each call, so that threads may share one Control."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, certificate: str = "") -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
+        self.tls = ssl.create_default_context(cafile=certificate) if certificate else None
 
     def call(self, method: str, path: str, body: object = None, **query: object) -> dict[str, Any]:
         """Make one call under /_sim/.
@@ -48,7 +50,7 @@ class Control:
             Refused: the simulator did not accept it.
         """
         given = {name: value for name, value in query.items() if value is not None}
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        connection = self.connection()
         try:
             target = f"/_sim/{path}?{urlencode(given)}" if given else f"/_sim/{path}"
             connection.request(method, target, None if body is None else json.dumps(body))
@@ -59,6 +61,11 @@ class Control:
         if response.status != 200:
             raise Refused(response.status, answer["error"])
         return answer
+
+    def connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection(self.host, self.port, timeout=60)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=60, context=self.tls)
 
     def log(self, after: int = 0, call: str | None = None) -> list[dict[str, Any]]:
         """Return the requests that arrived after number `after`, of one call or of all."""
@@ -148,7 +155,8 @@ class SimulatorProcess:
 
     @property
     def control(self) -> Control:
-        return Control(self.url)
+        named = dict(zip(self.arguments, self.arguments[1:], strict=False))
+        return Control(self.url, named.get("--certificate", ""))
 
     def __enter__(self) -> SimulatorProcess:
         self.start()

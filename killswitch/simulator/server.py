@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wire: str
     page_size_max: int
     runaway_after: float | None = None
+    certificate: str = ""
+    key: str = ""
 
 
 class Answer(msgspec.Struct):
