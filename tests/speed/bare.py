@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,10 @@ KIB = 1024
 
 def _path(account: int, order_id: str = "") -> str:
     return f"/v1/accounts/{account}/orders" + (f"/{order_id}" if order_id else "")
+
+
+def _page(account: int, token: str) -> str:
+    return f"{_path(account)}?page_size=1000" + (f"&page_token={token}" if token else "")
 
 
 async def _session(url: str, connections: int, warm: int) -> aiohttp.ClientSession:
@@ -63,7 +68,7 @@ async def _single(url: str, account: int, prefix: str, connections: int) -> floa
         began = time.perf_counter()
         token, under_way = "", []
         while True:
-            page = json.loads(await _get(session, f"{_path(account)}?page_size=1000&page_token={token}"))
+            page = json.loads(await _get(session, _page(account, token)))
             mine = [one["id"] for one in page["data"] if one.get("client_order_id", "").startswith(prefix)]
             under_way += [asyncio.create_task(_delete(session, _path(account, order_id))) for order_id in mine]
             token = page["metadata"].get("next_page_token")
@@ -129,7 +134,7 @@ async def _trip(redis: socket.socket, session: aiohttp.ClientSession) -> float:
 
 
 def listed(url: str, account: int) -> tuple[float, float]:
-    """List all orders of an account into msgspec structs: seconds, and the most memory held, in MB."""
+    """List all orders of an account into msgspec structs of the same fields: seconds, and the most memory held, in MB."""
     import msgspec
 
     class Order(msgspec.Struct):
@@ -137,19 +142,27 @@ def listed(url: str, account: int) -> tuple[float, float]:
         account_id: int
         client_order_id: str | None = None
         symbol: str | None = None
+        instrument_id: str | None = None
         instrument_type: str | None = None
+        underlying_instrument_id: str | None = None
         side: str | None = None
         order_type: str | None = None
         time_in_force: str | None = None
         status: str | None = None
-        quantity: str | None = None
-        leaves_quantity: str | None = None
-        filled_quantity: str | None = None
-        limit_price: str | None = None
-        stop_price: str | None = None
+        quantity: Decimal | None = None
+        leaves_quantity: Decimal | None = None
+        filled_quantity: Decimal | None = None
+        limit_price: Decimal | None = None
+        stop_price: Decimal | None = None
+        average_fill_price: Decimal | None = None
+        queue_state: str | None = None
+        releases_at: str | None = None
         venue: str | None = None
         created_at: str | None = None
         updated_at: str | None = None
+        expires_at: str | None = None
+        details: list[str] | None = None
+        legs: list[dict[str, Any]] | None = None
 
     class Metadata(msgspec.Struct):
         next_page_token: str | None = None
@@ -163,7 +176,7 @@ def listed(url: str, account: int) -> tuple[float, float]:
         orders, token, decode = [], "", msgspec.json.Decoder(Page).decode
         async with session:
             while True:
-                page = decode(await _get(session, f"{_path(account)}?page_size=1000&page_token={token}"))
+                page = decode(await _get(session, _page(account, token)))
                 orders += page.data
                 token = page.metadata.next_page_token or ""
                 if not token:
@@ -199,12 +212,10 @@ def _timed(fetch: Callable[[], Awaitable[int]]) -> tuple[float, float]:
 
 
 WHAT: dict[str, Callable[..., Any]] = {
-    made.__name__: made
-    for made in (mass, single, sdk_one_by_one, sdk_threads, sdk_async, trips, listed, listed_by_us)
+    made.__name__: made for made in (mass, single, sdk_one_by_one, sdk_threads, sdk_async, trips, listed, listed_by_us)
 }
 
 
 if __name__ == "__main__":
     name, *given = json.loads(sys.argv[1])
     print(json.dumps(WHAT[name](*given)))
-

@@ -1,4 +1,7 @@
-"""What is measured, one row of the table each. Every figure is of runs side by side on the same stand-in broker."""
+"""What is measured, one row of the table each. Every figure is of runs side by side on the same stand-in broker.
+
+`python -m tests.speed.races NAME DATABASE` measures one of them, and prints a line of JSON for each row.
+"""
 
 import json
 import subprocess
@@ -7,39 +10,28 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import httpx
 
+from tests.bench.__main__ import set_up
+
+if __name__ == "__main__":
+    set_up(sys.argv[2], is_writing=False)
+
 from killswitch.kills.models import Kill
+from killswitch.simulator.process import SimulatorProcess
 
 from . import tls
 from .firm import CANCEL_ALL, CANCEL_ONE, Broker, Firm, firm
+from .row import Row
 
 RUNS = 5
 PRESSES = 200
 PREFIX = "vwap-bench-"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. Times in milliseconds unless `unit` says otherwise."""
-
-    what: str
-    ours: float
-    against: str
-    theirs: float
-    limit: str
-    is_reached: bool
-    unit: str = "ms"
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.theirs if self.theirs else 0.0
 
 
 def bare(what: str, *given: Any) -> Any:
@@ -119,17 +111,16 @@ def mass(database: str, accounts: int, secure: tls.Tls | None = None) -> Iterato
             theirs_ = median(others[name])
             said = {"sdk_one_by_one": "SDK, one by one", "sdk_threads": "SDK, 32 threads", "sdk_async": "SDK, async"}
             faster = theirs_ / median(ours)
-            yield Row(
-                "the same", median(ours) * 1000, said[name], theirs_ * 1000, f"{least} x faster", faster >= least
-            )
+            yield Row("the same", median(ours) * 1000, said[name], theirs_ * 1000, f"{least} x faster", faster >= least)
 
 
 def _all(running: Firm, accounts: list[int]) -> float:
-    fill(running, accounts, 20 if running.control.summary()["open"] < len(accounts) * 10 else 0)
+    if running.control.summary()["open"] < len(accounts) * 10:
+        fill(running, accounts, 20)
     running.control.clear_log()
     press = running.press(all_accounts="on")
     state = running.ended(press)
-    if state != Kill.State.FLAT if hasattr(Kill, "State") else state != "flat":
+    if state != "flat":
         raise RuntimeError(f"the kill ended {state}")
     return running.last_answer(press, CANCEL_ALL)
 
@@ -139,20 +130,20 @@ def _all(running: Firm, accounts: list[int]) -> float:
 
 def single(database: str, count: int) -> Iterator[Row]:
     """Press for the orders of one algorithm in one account: listed, announced and canceled one by one."""
-    with firm(database, Broker(accounts=2, orders=3)) as running:
-        account = running.accounts()[0]
-        url, ours, theirs = running.stack.simulator.url, [], []
-        for _ in range(RUNS + 1):
-            _add_prefixed(running, account, count)
+    with firm(database, Broker(accounts=2 * RUNS + 2, orders=3)) as running:
+        accounts, url, ours, theirs = iter(running.accounts()), running.stack.simulator.url, [], []
+        # An account for each run: its list holds what was ended, too.
+        for mine, other in zip(accounts, accounts, strict=True):
+            _add_prefixed(running, mine, count)
             running.control.clear_log()
-            press = running.press(account=[account], client_order_id_prefix=PREFIX)
+            press = running.press(account=[mine], client_order_id_prefix=PREFIX)
             running.ended(press)
             ours.append(running.last_answer(press, CANCEL_ONE))
-            _add_prefixed(running, account, count)
-            theirs.append(bare("single", url, account, PREFIX, 200))
-    mine, base = median(ours[1:]), median(theirs[1:])
+            _add_prefixed(running, other, count)
+            theirs.append(bare("single", url, other, PREFIX, 200))
+    took, base = median(ours[1:]), median(theirs[1:])
     words = f"press to last of {count:,} single cancels answered"
-    yield Row(words, mine * 1000, "bare aiohttp, 200 connections", base * 1000, "1.5 x", mine <= 1.5 * base)
+    yield Row(words, took * 1000, "bare aiohttp, 200 connections", base * 1000, "1.5 x", took <= 1.5 * base)
 
 
 def _add_prefixed(running: Firm, account: int, count: int) -> None:
@@ -166,8 +157,6 @@ def _add_prefixed(running: Firm, account: int, count: int) -> None:
 
 def listed(database: str) -> Iterator[Row]:
     """List 100,000 orders with our client and with the least that can be written. No product runs."""
-    from killswitch.simulator.process import SimulatorProcess
-
     arguments = ["--accounts", "1", "--orders", "100000", "--ended", "0"]
     with SimulatorProcess(*arguments) as simulator:
         account = int(next(iter(simulator.control.summary()["open_by_account"])))
@@ -231,7 +220,9 @@ def watched(database: str) -> Iterator[Row]:
 def _followed(running: Firm, people: int) -> tuple[float, float]:
     press = running.press(all_accounts="on")
     ended = threading.Event()
-    threads = [threading.Thread(target=_follow, args=(running, press.kill_id, ended, n / people)) for n in range(people)]
+    threads = [
+        threading.Thread(target=_follow, args=(running, press.kill_id, ended, n / people)) for n in range(people)
+    ]
     for thread in threads:
         thread.start()
     running.ended(press)
@@ -296,4 +287,8 @@ RACES: dict[str, Callable[[str], Iterator[Row]]] = {
     "redis": without_redis,
     "watched": watched,
 }
-_ = ExitStack
+
+
+if __name__ == "__main__":
+    for row in RACES[sys.argv[1]](sys.argv[2]):
+        print(json.dumps(asdict(row)), flush=True)

@@ -1,6 +1,23 @@
-"""The table, in Markdown."""
+"""One line of the table, in Markdown."""
 
-from .races import Row
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. Times in milliseconds unless `unit` says otherwise."""
+
+    what: str
+    ours: float
+    against: str
+    theirs: float
+    limit: str
+    is_reached: bool
+    unit: str = "ms"
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs if self.theirs else 0.0
 
 
 def heading() -> str:
