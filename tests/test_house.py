@@ -50,8 +50,8 @@ MAY_KNOW = {
 # Packages that are the business of one room alone.
 BELONGS_TO = {
     "httpx": {"broker", "notary"},
-    "httpx_aiohttp": {"broker"},
     "aiohttp": {"broker", "simulator"},
+    "yarl": {"broker"},
     "cryptography": {"notary"},
     "boto3": {"notary"},
     "weasyprint": {"incident"},

@@ -27,7 +27,7 @@ from ._decode import (
     read_one,
     read_retry_after,
 )
-from ._transport import make_transport, was_never_sent
+from ._transport import AiohttpTransport, was_never_sent
 from .errors import (
     BadRequest,
     BrokerError,
@@ -143,15 +143,16 @@ class ClearStreet:
             Lane.FIRST_CANCEL: asyncio.Semaphore(max_in_flight),
             Lane.OTHER: asyncio.Semaphore(max_in_flight),
         }
-        self._http = httpx.AsyncClient(
-            base_url=self.base_url,
-            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "killswitch"},
-            # The total is kept by asyncio.timeout below: httpx's own read time-out starts anew with every byte.
-            timeout=httpx.Timeout(timeouts.total, connect=timeouts.connect),
-            follow_redirects=False,
-            trust_env=False,
-            transport=transport or make_transport(),
+        self._headers = httpx.Headers(
+            {
+                "Authorization": f"Bearer {api_key}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": "killswitch",
+            }
         )
+        # Used without httpx's client around it, which would add redirects, cookies and proxies that nobody wants.
+        self._transport = transport or AiohttpTransport(timeouts.connect)
 
     @classmethod
     def from_environment(cls) -> "ClearStreet":
@@ -163,7 +164,7 @@ class ClearStreet:
         )
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def version(self) -> Answer[str]:
         """Ask for the API's version. Needs no key, so it shows whether the broker can be reached."""
@@ -328,7 +329,9 @@ class ClearStreet:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeouts.total):
-                    response = await self._http.request(method, path, params=params)
+                    request = httpx.Request(method, self.base_url + path, params=params, headers=self._headers)
+                    response = await self._transport.handle_async_request(request)
+                    await response.aread()
             except TimeoutError:
                 raise OutcomeUnknown(
                     f"no answer within {self._timeouts.total:g} s", latency=time.monotonic() - started
@@ -399,12 +402,7 @@ def _why_not_whole(pages: _Pages[T]) -> BrokerError | None:
 def _transport_error(error: Exception, base_url: str, latency: float) -> BrokerError:
     if was_never_sent(error):
         return Unreachable(f"no connection to {base_url}", latency=latency)
-    return OutcomeUnknown(f"sent, but no answer came back ({_cause(error)})", latency=latency)
-
-
-def _cause(error: Exception) -> str:
-    """Name what happened below: the bridge to aiohttp calls a dropped connection a connect time-out."""
-    return type(error.__cause__ or error).__name__
+    return OutcomeUnknown(f"sent, but no answer came back ({type(error).__name__})", latency=latency)
 
 
 def _read_page(response: httpx.Response, body: bytes, latency: float, clock_offset: float | None) -> _Page:
