@@ -19,4 +19,6 @@ class ExactDecimalField(models.TextField):  # type: ignore[type-arg]
         return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
 
     def get_prep_value(self, value: Any) -> str | None:
-        return None if value is None else format(Decimal(str(value)), "f")
+        if value is None:
+            return None
+        return format(value if isinstance(value, Decimal) else Decimal(str(value)), "f")

@@ -22,20 +22,17 @@ from killswitch.audit.operations import Draft, append
 from . import clock
 from .ends import settle
 from .models import KilledOrder, Sweep
+from .order_rows import write_rows
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 LEASE = timedelta(seconds=10)
 RETRY_SECONDS = 0.25
-ROWS = 500
 ROWS_IN_A_COMMIT = 1000  # a fraction of a second
 BREATH = 0.3  # of the time that a commit took, before the next one
 # SQLSTATE classes that Django calls an operational error although they speak of a value: program limit exceeded.
 REFUSED_VALUES = {"22", "23", "42", "54"}
-ORDER_FIELDS = [
-    f.name for f in KilledOrder._meta.concrete_fields if f.name not in ("id", "sweep", "order_id", "filled_before")
-]
 
 
 class LostLease(Exception):
@@ -207,14 +204,4 @@ def renew(token: uuid.UUID) -> list[int]:
 
 
 def _write_orders(notes: Sequence[Note]) -> None:
-    rows = {(row.sweep_id, row.order_id): row for note in notes for row in note.orders}
-    for row in rows.values():
-        # A row that was written before must meet the constraint on (sweep, order), not that on its number.
-        row.pk = None
-    KilledOrder.objects.bulk_create(
-        rows.values(),
-        batch_size=ROWS,
-        update_conflicts=True,
-        unique_fields=["sweep", "order_id"],
-        update_fields=ORDER_FIELDS,
-    )
+    write_rows({(row.sweep_id, row.order_id): row for note in notes for row in note.orders}.values())

@@ -134,7 +134,7 @@ async def _trip(redis: socket.socket, session: aiohttp.ClientSession) -> float:
 
 
 def listed(url: str, account: int) -> tuple[float, float]:
-    """List all orders of an account into msgspec structs of the same fields: seconds, and the most memory held, in MB."""
+    """List all orders of an account into structs of the same fields: seconds, and the most memory held, in MB."""
     import msgspec
 
     class Order(msgspec.Struct):

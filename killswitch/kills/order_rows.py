@@ -1,0 +1,59 @@
+"""Write the rows of orders, thousands at a time: what is written of each stands between a cancel and the next."""
+
+from collections.abc import Callable, Collection
+from functools import cache
+from typing import Any
+
+from django.db import connection, models
+
+from .models import KilledOrder
+
+# Set once, when a sweep first sees the order.
+KEPT = ("sweep_id", "order_id", "filled_before")
+_FIELDS = [field for field in KilledOrder._meta.concrete_fields if field.name != "id"]
+
+
+def write_rows(rows: Collection[KilledOrder]) -> None:
+    """Insert `rows`, or change those that are there already of the same sweep and order.
+
+    By hand, since Django's `bulk_create` spends a third of a large kill on it.
+    """
+    if not rows:
+        return
+    values = [[write(getattr(row, name)) for name, write in _writers(connection.vendor)] for row in rows]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # One statement: after executemany, which is a pipeline, the server never takes a transaction for idle.
+            cursor.execute(_upsert(connection.vendor), [list(column) for column in zip(*values, strict=True)])
+        else:
+            cursor.executemany(_upsert(connection.vendor), values)
+
+
+@cache
+def _upsert(vendor: str) -> str:
+    columns = [field.column for field in _FIELDS]
+    if vendor == "postgresql":
+        arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in _FIELDS)
+        given = f"SELECT * FROM unnest({arrays})"  # noqa: S608  (no part of it comes from outside)
+    else:
+        given = f"VALUES ({', '.join(['%s'] * len(columns))})"
+    changed = ", ".join(f'"{column}" = excluded."{column}"' for column in columns if column not in KEPT)
+    names = ", ".join(f'"{column}"' for column in columns)
+    return (
+        f"INSERT INTO {KilledOrder._meta.db_table} ({names}) {given} "
+        f"ON CONFLICT (sweep_id, order_id) DO UPDATE SET {changed}"
+    )
+
+
+@cache
+def _writers(vendor: str) -> list[tuple[str, Callable[[Any], Any]]]:
+    return [(field.attname, _writer(field, vendor)) for field in _FIELDS]
+
+
+def _writer(field: "models.Field[Any, Any]", vendor: str) -> Callable[[Any], Any]:
+    """Return what turns a value of this field into one that the driver takes."""
+    if isinstance(field, models.DateTimeField) and vendor == "sqlite":
+        return lambda value: None if value is None else field.get_db_prep_value(value, connection)
+    if isinstance(field, models.DateTimeField | models.BooleanField | models.IntegerField | models.ForeignKey):
+        return lambda value: value
+    return lambda value: None if value is None else field.get_prep_value(value)
