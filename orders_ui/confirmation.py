@@ -21,6 +21,8 @@ OPTIONS = ("reason", "latched", "dry_run", "idempotency_key")
 OFF = ("", "off", "false", "0")
 # No press waits longer than this for the database: what is not there by then was not sent.
 SETTLES_AFTER_SECONDS = 22
+# More do not fit an address; the filter has no such limit.
+SELECTED_AT_MOST = 200
 REASONS = (
     "Runaway algorithm",
     "Wrong price or quantity",
@@ -109,6 +111,17 @@ class Confirmation:
             return []
         names = dict.fromkeys([*self._scope(), *(name for name in self.errors if name not in OPTIONS)])
         return [Field(name, self._asked.get(name, []), self.errors.get(name, "")) for name in names]
+
+    @property
+    def carried(self) -> list[tuple[str, str]]:
+        """Return what the form in which something is put right carries unseen: what is chosen once that is done."""
+        chosen = (name for name in OPTIONS if name != "idempotency_key")
+        return [(name, value) for name in chosen for value in self._asked.get(name, [])]
+
+    @property
+    def other_errors(self) -> list[tuple[str, str]]:
+        """Return what is wrong with what is chosen, while the scope has to be put right first."""
+        return [(Field(name, []).label, why) for name, why in self.errors.items() if name in OPTIONS]
 
     @property
     def key_error(self) -> str:

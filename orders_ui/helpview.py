@@ -19,6 +19,7 @@ BUTTONS = (
     ("Cancel the … that match", "leads to the confirmation for what the filter of an account shows"),
     ("Cancel selected", "leads to the confirmation for the orders that are ticked"),
     ("KILL, on the confirmation", "fires. Everything before it only shows what would happen"),
+    ("Kill again", "on a kill that has ended: leads to the confirmation of the same accounts and orders"),
     ("latched", "keeps sweeping new orders until somebody releases the kill"),
     ("dry run", "does everything but the cancel itself: nothing is sent"),
     ("Release", "lets a latched kill go; it sweeps until it is quiet once more, and ends"),

@@ -3,21 +3,26 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db.models import Case, Count, F, Min, QuerySet, Value, When
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from killswitch.audit.operations import Actor
+from killswitch.command_line.arguments import break_glass_line_of
 from killswitch.incident.figures import NOT_GONE, QUIET, Incident
 from killswitch.kills.acknowledgements import Seen, name_of, seen
 from killswitch.kills.alarms import raised
+from killswitch.kills.decision import fields_of
 from killswitch.kills.meanings import ALARMS_AFTERWARDS, OUTCOMES, STATES, Alarm, Meaning
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
 from killswitch.kills.queries import (
     ENDED_BADLY,
+    decision_of,
     outcomes_by_kill,
     seconds_since,
     sweeps_as_they_stand,
@@ -27,7 +32,7 @@ from killswitch.kills.queries import (
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
-from .confirmation import REASONS
+from .confirmation import REASONS, SELECTED_AT_MOST
 from .filterbar import Field
 from .marks import digest
 from .plot import Axis, Plot, Segment, bar
@@ -35,6 +40,7 @@ from .rows import ROWS
 from .templatetags.words import age, clock, utc
 
 TAKES_A_CALL = (Alarm.STUCK, Alarm.ACCOUNTS, Alarm.ERRORS)
+TAKES_A_SHELL = (Alarm.WAITING, Alarm.NOBODY, Alarm.ERRORS)
 ACCOUNTS_NAMED = 5
 ERRORS_NAMED = 3
 RELEASE_REASONS = (
@@ -118,6 +124,10 @@ class Loud:
     def takes_a_call(self) -> bool:
         return self.alarm in TAKES_A_CALL
 
+    @property
+    def takes_a_shell(self) -> bool:
+        return self.alarm in TAKES_A_SHELL
+
 
 class KillView(Incident):
     """A kill with its figures, its rows and what is loud about it."""
@@ -136,9 +146,26 @@ class KillView(Incident):
         return "good" if is_good else "bad"
 
     @property
+    def ended_badly(self) -> bool:
+        return self.kill.is_over and self.tone == "bad"
+
+    @property
     def icon(self) -> str:
         """Return what the browser shows beside the title."""
         return f"icons/{self.kill.state}.svg"
+
+    @cached_property
+    def break_glass(self) -> str:
+        """Return the command line that does the same with the broker alone."""
+        return break_glass_line_of(decision_of(self.kill))
+
+    @property
+    def again(self) -> str:
+        """Return the address where the same can be pressed again, for real; "" where it runs or fits no address."""
+        if not self.kill.is_over or len(self.kill.filter.order_ids) > SELECTED_AT_MOST:
+            return ""
+        fields = fields_of(replace(decision_of(self.kill), dry_run=False))
+        return f"{reverse('confirm')}?{urlencode(fields, doseq=True)}"
 
     # --- how far it is
 

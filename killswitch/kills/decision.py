@@ -102,6 +102,16 @@ def read_decision(values: Values) -> Decision:
     return decision
 
 
+def fields_of(decision: Decision) -> dict[str, list[str]]:
+    """Return the fields that are read as this decision, apart from its reason and its key."""
+    orders = decision.filter.as_data()
+    orders["order_id"] = orders.pop("order_ids", [])
+    fields = {name: [value] if isinstance(value, str) else list(value) for name, value in orders.items()}
+    fields["account"] = [str(account_id) for account_id in decision.account_ids]
+    flags = {name: ["on"] for name in ("all_accounts", "latched", "dry_run") if getattr(decision, name)}
+    return {name: values for name, values in (fields | flags).items() if values}
+
+
 def read_release(values: Values) -> str:
     """Read why a latched kill is released. Raises InvalidDecision."""
     return _read_reason(values, of="a release", missing="say why it is released: it stands in the audit trail")

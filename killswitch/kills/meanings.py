@@ -140,8 +140,8 @@ class Alarm(Enum):
     )
     ERRORS = Meaning(
         "Something does not go through.",
-        "A refused key or permission needs whoever manages the broker’s keys; everything else is tried again. From a "
-        "shell: python manage.py kill --break-glass.",
+        "A refused key or permission needs whoever manages the broker’s keys; everything else is tried again. The line "
+        "for the shell, beside it, does the same with the broker alone.",
     )
     STUCK = Meaning(
         "Cancels are stuck at the broker.", "Call the broker’s desk and read out the orders and request ids below."

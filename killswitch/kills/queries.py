@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from killswitch import database_clock
 
+from .decision import Decision
 from .models import Kill, KilledOrder, Outcome, State, Sweep
 from .patience import QUIET_LATCH
 
@@ -40,6 +41,18 @@ def as_they_stand(kills: Iterable[Kill]) -> list[Kill]:
         for kill in found:
             kill.state = State.UNKNOWN if kill.id in unwatched else kill.state
     return found
+
+
+def decision_of(kill: Kill) -> Decision:
+    """Return what was asked for with a kill, without its reason and under a key of its own."""
+    swept = kill.sweeps.order_by("account_id").values_list("account_id", flat=True)
+    return Decision(
+        account_ids=() if kill.all_accounts else tuple(swept),
+        all_accounts=kill.all_accounts,
+        filter=kill.filter,
+        latched=kill.latched,
+        dry_run=kill.dry_run,
+    )
 
 
 def unwatched_sweeps() -> QuerySet[Sweep]:

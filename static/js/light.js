@@ -16,24 +16,10 @@
   }
   function find() {
     heard = performance.now();
-    showCopy();
   }
   function lookAtAge() {
     if (performance.now() - heard > LONGEST * 1000) lose("The server does not answer.");
   }
-
-  // --- the line for the shell: a button to copy it, where the browser can
-  function showCopy() {
-    const box = light();
-    if (!box || !navigator.clipboard) return;
-    box.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
-  }
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("#light [data-copy]");
-    if (!button) return;
-    const line = button.parentElement.querySelector("code").textContent;
-    navigator.clipboard.writeText(line).then(() => { button.textContent = "Copied"; });
-  });
 
   const isOfLight = (event) => event.target.id === "light";
   document.addEventListener("htmx:responseError", (event) => {

@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from killswitch.kills.decision import InvalidDecision, read_decision, read_filter
+from killswitch.kills.decision import InvalidDecision, fields_of, read_decision, read_filter
 from killswitch.kills.filter import OrderFilter
 
 KEY = "0b1d2a9e-5b6c-4d7e-8f90-a1b2c3d4e5f6"
@@ -99,3 +99,17 @@ class TestReadFilter:
     def test_refuses_a_word_that_nobody_knows(self) -> None:
         with pytest.raises(InvalidDecision):
             read_filter({"status": ["NWE"]})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account": ["1001", "1002"], "side": ["SELL"], "instruments": ["TSLA", "BF/B"], "latched": ["on"]},
+        {"all_accounts": ["on"], "status": ["NEW"], "time_in_force": ["DAY"], "dry_run": ["on"]},
+        {"account": ["1001"], "order_id": ["a,b", "c"]},
+        {"all_accounts": ["on"], "client_order_id_prefix": ["algo-7-"], "order_type": ["STOP"]},
+    ],
+)
+def test_the_fields_of_a_decision_are_read_as_the_same(fields: dict[str, list[str]]) -> None:
+    assert fields_of(read_decision(fields)) == fields
+    assert fields_of(read_decision({**fields, "reason": ["runaway"], "idempotency_key": [str(uuid.uuid4())]})) == fields

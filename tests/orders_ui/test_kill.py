@@ -1,5 +1,6 @@
 """A kill as its page follows it, and all of them."""
 
+import html
 import re
 import uuid
 from collections.abc import Callable
@@ -443,3 +444,55 @@ class TestKills:
 
     def test_say_that_there_is_none(self, desk_client: Client) -> None:
         assert b"No kill has been engaged yet" in desk_client.get("/kills/").content
+
+
+class TestPressingAgain:
+    @pytest.fixture
+    def kill(self, db: None) -> Kill:
+        kill = make_kill(filter_data={"side": "SELL", "instruments": ["TSLA", "BF/B"]}, latched=True)
+        for account_id in (1002, 1001):
+            kill.sweeps.create(account_id=account_id)
+        return kill
+
+    @pytest.mark.parametrize("state", [State.NOT_FLAT, State.UNKNOWN, State.FLAT])
+    def test_is_offered_with_the_same_scope_once_it_has_ended(
+        self, state: State, kill: Kill, desk_client: Client, compliance_client: Client
+    ) -> None:
+        assert 'id="again"' not in page_of(desk_client, kill)
+        end(kill, state)
+        text = page_of(desk_client, kill)
+        found = re.search(r'<a id="again" class="(\w+)" href="([^"]+)">Kill again</a>', text)
+        assert found is not None
+        assert found[1] == ("button" if state == State.FLAT else "kill")
+        confirmation = desk_client.get(html.unescape(found[2])).context["confirmation"]
+        assert confirmation.decision.account_ids == (1001, 1002)
+        assert confirmation.decision.filter == kill.filter
+        assert confirmation.latched.values
+        assert not confirmation.dry_run.values
+        assert Kill.objects.count() == 1
+        assert 'id="again"' not in page_of(compliance_client, kill)
+
+    def test_after_a_dry_run_is_the_real_one(self, desk_client: Client) -> None:
+        kill = make_kill(all_accounts=True, dry_run=True)
+        end(kill, State.NOT_FLAT)
+        assert 'class="button" href="/kills/new/?all_accounts=on">The real kill</a>' in page_of(desk_client, kill)
+
+    def test_names_the_selected_orders_where_they_fit_an_address(self, desk_client: Client) -> None:
+        for count, is_offered in ((200, True), (201, False)):
+            kill = make_kill(filter_data={"order_ids": [f"id-{number}" for number in range(count)]})
+            kill.sweeps.create(account_id=1001)
+            end(kill, State.NOT_FLAT)
+            text = page_of(desk_client, kill)
+            assert ('id="again"' in text) is is_offered
+            assert ("order_id=id-0&amp;order_id=id-1&amp;" in text) is is_offered
+
+
+class TestTheLineForTheShell:
+    def test_is_whole_where_something_does_not_go_through(self, desk_client: Client, compliance_client: Client) -> None:
+        kill = make_kill(filter_data={"side": "SELL"}, latched=True)
+        kill.sweeps.create(account_id=1001, error="HTTP 401 from the broker", first_attempt_at=kill.engaged_at)
+        text = page_of(desk_client, kill)
+        assert "Something does not go through." in text
+        assert "<code>python manage.py kill --break-glass --account 1001 --side=SELL --latched</code>" in text
+        assert "data-copy" in text.partition("--side=SELL --latched</code>")[2][:150]
+        assert "--side=SELL" not in page_of(compliance_client, kill)
