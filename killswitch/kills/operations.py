@@ -43,22 +43,21 @@ def engage(*, decision: Decision, known_account_ids: Iterable[int], actor: Actor
         if is_new:
             Sweep.objects.bulk_create(Sweep(kill=kill, account_id=account_id) for account_id in account_ids)
             append([engaged(kill, account_ids, actor)])
-    if not is_new:
-        _must_be_the_same(kill, decision, actor)
+    if not is_new and not is_of(kill, decision, actor):
+        raise KeyReused("this form was already used for another kill: load it again and press once more")
     ring(kill.id)
     return kill
 
 
-def _must_be_the_same(kill: Kill, decision: Decision, actor: Actor) -> None:
-    same = (
+def is_of(kill: Kill, decision: Decision, actor: Actor) -> bool:
+    """Say whether a kill is what `actor` asks for with `decision`, whatever the reason."""
+    return (
         kill.engaged_by_id == actor.id
         and kill.filter_data == decision.filter.as_data()
         and kill.all_accounts == decision.all_accounts
         and (kill.latched, kill.dry_run) == (decision.latched, decision.dry_run)
         and (decision.all_accounts or _accounts_at_the_start(kill) == set(decision.account_ids))
     )
-    if not same:
-        raise KeyReused("this form was already used for another kill: load it again and press once more")
 
 
 def _accounts_at_the_start(kill: Kill) -> set[int]:

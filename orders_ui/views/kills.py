@@ -30,7 +30,7 @@ from killswitch.kills.decision import (
     read_release,
 )
 from killswitch.kills.models import Kill
-from killswitch.kills.operations import KeyReused, engage, record_refusal
+from killswitch.kills.operations import KeyReused, engage, is_of, record_refusal
 from killswitch.kills.queries import as_json, as_they_stand, recent_kills
 from killswitch.kills.reasons import ReasonStands, give_reason
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
@@ -39,7 +39,7 @@ from killswitch.snapshot import one_moment
 from killswitch.which_broker import in_words
 
 from .. import looking
-from ..confirmation import Confirmation, Preview
+from ..confirmation import SELECTED_AT_MOST, Confirmation, Preview
 from ..forms import AcknowledgeForm
 from ..guard import MADE_FOR, PRESSED, decision_in, needs, posted
 from ..killview import Help, KillView, Release, Why, kill_rows
@@ -55,8 +55,6 @@ TABLES = {
     "kill-accounts": "_kill_accounts.html",
     "kill-gone": "_kill_gone.html",
 }
-# More do not fit an address; the filter has no such limit.
-SELECTED_AT_MOST = 200
 # What the buttons of the confirmation say that they are.
 DRY, KILL = "dry", "kill"
 OTHER_THAN_THE_BOX = {
@@ -171,10 +169,24 @@ def reach(request: HttpRequest) -> HttpResponse:
 @require_safe
 @needs(may_see, "see kills")
 def by_key(request: HttpRequest, key: uuid.UUID) -> JsonResponse:
-    """Say whether a form was sent, by its key; with a token to send it again after another log-in."""
-    found = Kill.objects.filter(idempotency_key=key).values_list("id", flat=True).first()
-    told = {"kill": reverse("kill", args=[found]) if found else None, "csrf_token": get_token(request)}
+    """Say whether a form was sent, by its key; with a token to send it again after another log-in.
+
+    A form may have been changed between two presses: whether the kill is of the fields in the address is said, too.
+    """
+    found = Kill.objects.filter(idempotency_key=key).first()
+    told = {
+        "kill": reverse("kill", args=[found.id]) if found else None,
+        "is_of_these_fields": _is_of_these_fields(request, found) if found and request.GET else None,
+        "csrf_token": get_token(request),
+    }
     return JsonResponse(told, headers={"Cache-Control": "no-store"})
+
+
+def _is_of_these_fields(request: HttpRequest, kill: Kill) -> bool:
+    try:
+        return is_of(kill, read_decision(dict(request.GET.lists())), actor_of(request))
+    except InvalidDecision:
+        return False
 
 
 @require_safe

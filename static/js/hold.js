@@ -4,15 +4,19 @@
   "use strict";
   const HOLD_MS = 1000;
   const STEPS = 4;
+  const TOO_EARLY = "Too early: nothing was sent. Press again.";
   const LET_GO_EARLY = "Let go too early: nothing was sent. Hold for one second, or press without holding.";
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const buttonOf = (event) => (event.target instanceof Element ? event.target.closest("[data-hold-ready]") : null);
+  // For a moment after the page has opened nothing can be pressed (css/press.css).
+  const isInert = (button) => getComputedStyle(button).pointerEvents === "none";
   const isLocked = (button) => button.getAttribute("aria-disabled") === "true";
   const isHoldKey = (event) => event.key === " " || event.key === "Enter";
 
   // A poll that came now would change what is read while it is pressed, or move the button away.
   const STILL = "[data-pinned] > *, #light, #banner";
 
+  let isHeard = false; // a pointer went down on this page
   let hold = null; // { button, by: a pointer's id or a key, since, frame }
 
   // --- what is seen and said
@@ -61,8 +65,16 @@
     return event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
   };
 
+  // A button that is inert is told nothing of what points at it: what lies behind it is.
+  function inertAt(event) {
+    const isHit = (button) => isInert(button) && event.target.contains(button) && isOn(button, event);
+    return [...document.querySelectorAll("[data-press] [name=pressed]")].find(isHit);
+  }
+
   // --- mouse, pen, touch
   document.addEventListener("pointerdown", (event) => {
+    isHeard = true;
+    if (inertAt(event)) say(TOO_EARLY);
     const button = buttonOf(event);
     if (!button || event.button !== 0 || !event.isPrimary) return;
     button.setPointerCapture(event.pointerId);
@@ -74,6 +86,7 @@
     else if (event.buttons !== 1) stop("Another button was pressed: nothing was sent.");
   });
   document.addEventListener("pointerup", (event) => {
+    if (!isHeard && buttonOf(event)) say(TOO_EARLY); // it went down before this page was there
     if (!hold || hold.by !== event.pointerId) return;
     if (isOn(hold.button, event)) letGo();
     else stop("Moved off the button: nothing was sent.");
@@ -93,7 +106,8 @@
     const button = buttonOf(event);
     if (!button || !isHoldKey(event)) return;
     event.preventDefault(); // no click comes of it
-    if (!event.repeat && !event.ctrlKey && !event.altKey && !event.metaKey && !event.shiftKey) begin(button, event.key);
+    if (isInert(button)) say(TOO_EARLY);
+    else if (!event.repeat && !event.ctrlKey && !event.altKey && !event.metaKey && !event.shiftKey) begin(button, event.key);
   });
   document.addEventListener("keyup", (event) => {
     const button = buttonOf(event);

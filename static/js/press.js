@@ -24,6 +24,7 @@
 
   let token = one("[name=csrfmiddlewaretoken]", form).value;
   let pressed = null; // the last press: { by: its button, choices: as the form stood }
+  let isChanged = false; // the last press asks for something else than one before it of which nothing is known
   let body = null; // what was pressed, until it is known to have been sent or not
   let doubt = null; // where nobody knows: { why, settlesAfter, missedSince }
   let needsToken = false;
@@ -50,16 +51,18 @@
     return ask(form.action, { method: "POST", body, headers }, ANSWER_WITHIN_MS);
   }
 
-  // Returns the address of the kill, null where the server knows of none, undefined where it did not say.
+  // Returns the address of the kill, null where the server knows of none, undefined where it did not say. Of several
+  // presses with different choices, the server says whether it is the last one.
   async function look() {
-    const { answer, text } = await ask(form.dataset.look, {}, LOOK_WITHIN_MS);
+    const address = isChanged ? `${form.dataset.look}?${scopeOf(pressed.choices)}` : form.dataset.look;
+    const { answer, text } = await ask(address, {}, LOOK_WITHIN_MS);
     if (!answer) return { trouble: "the server does not answer" };
     if (answer.type === "opaqueredirect" || answer.status === 401) return { isLoggedOut: true };
     if (!answer.ok) return { trouble: `the server answers with an error (${answer.status})` };
     try {
       const told = JSON.parse(text);
       token = told.csrf_token;
-      return { kill: told.kill };
+      return { kill: told.kill, isAnother: told.is_of_these_fields === false };
     } catch {
       return { trouble: "what answers is not Killswitch" };
     }
@@ -122,10 +125,10 @@
   }
 
   // --- what stands there loudly
-  function tell(headline, why, { isLoggedOut = false, sent = "" } = {}) {
+  function tell(headline, why, { isLoggedOut = false, sent = "", anew = "" } = {}) {
     const wasHidden = panel.hidden;
     panel.hidden = false;
-    panel.classList.toggle("sent", Boolean(sent));
+    panel.classList.toggle("sent", Boolean(sent) && !anew); // of several presses one was not
     for (const [name, told] of [["headline", headline], ["reason-why", why]]) {
       if (inPanel(name).textContent !== told) inPanel(name).textContent = told;
     }
@@ -133,12 +136,16 @@
     inPanel("log-in").hidden = !isLoggedOut;
     inPanel("sent").hidden = !sent;
     if (sent) inPanel("sent").href = sent;
+    inPanel("anew").hidden = !anew;
+    inPanel("anew").search = anew;
     document.title = `${headline} · Killswitch`;
     if (wasHidden) panel.scrollIntoView({ block: "start" });
   }
   const tellLooking = (told) => { inPanel("looking").textContent = told; };
+  const knowsHas = CSS.supports("selector(:has(*))"); // then the style sheet says it by itself
   function showLine() {
     const isDry = one("[name=dry_run]", form).checked;
+    if (!knowsHas) one("main").dataset.fires = isDry ? "dry" : "real";
     const isLatched = one("[name=latched][value=on]", form).checked;
     all("[data-line]").forEach((line) => {
       line.textContent = isDry ? line.dataset.dry : isLatched ? line.dataset.latched : line.dataset.once;
@@ -190,14 +197,25 @@
   // Found by its key, after something else had been said: whoever reads that is not taken away from it.
   function sentBefore(address, { refused }) {
     settle(refused ? "The first was sent" : "Sent");
-    if (refused) tell("THE FIRST WAS SENT", `What was pressed FIRST had been sent; the repeat was refused: ${refused}`, { sent: address });
+    if (refused) tell("THE FIRST WAS SENT", `What was pressed FIRST had been sent; the repeat was refused: ${refused}`, { sent: address, anew: anew() });
     else tell("SENT", "It had been sent after all.", { sent: address });
+  }
+  // The key stands for the first press: what was changed after it takes a form of its own.
+  function sentAnother(address) {
+    settle("The first was sent");
+    tell("THE FIRST WAS SENT", "The first press was sent, not the changed one: of what you changed, nothing was sent.", { sent: address, anew: anew() });
+  }
+  function anew() {
+    const fields = new URLSearchParams(pressed.choices);
+    for (const name of ["idempotency_key", "made_for"]) fields.delete(name);
+    return String(fields);
   }
   function settle(label) {
     isSent = true;
     doubt = null;
     stopLooking();
     lock(label);
+    showBack("Leave this page");
     one("#hold-said").textContent = `${label}.`;
     tellLooking("");
   }
@@ -224,7 +242,8 @@
     const found = await look();
     if (turn !== looking || !doubt) return; // something else has happened meanwhile
     if (found.kill) {
-      if (doubt.isTold || doubt.refused) sentBefore(found.kill, doubt);
+      if (found.isAnother && !doubt.refused) sentAnother(found.kill);
+      else if (doubt.isTold || doubt.refused) sentBefore(found.kill, doubt);
       else sent(found.kill);
       return;
     }
@@ -260,12 +279,19 @@
     fields.delete("csrfmiddlewaretoken");
     return fields;
   }
+  // What a press asks for, without what it is said and known by.
+  function scopeOf(fields) {
+    const scope = new URLSearchParams(fields);
+    for (const name of ["idempotency_key", "made_for", "reason"]) scope.delete(name);
+    return String(scope);
+  }
   function fire(by) {
     if (one("[data-choices]").disabled) return; // a form leaves out what is disabled, and without dry_run it is real
     if (isSending || isSent || (doubt && !doubt.isTold)) return;
     // Pressed anew after a press of which nothing is known to this day: a refusal may be about that one.
     if (doubt) Object.assign(doubt, { isTold: false, refused: "", settlesAfter: 0, missedSince: null });
     body = choices();
+    isChanged ||= Boolean(doubt) && scopeOf(pressed.choices) !== scopeOf(body);
     pressed = { by, choices: String(body) };
     body.set(by.name, by.value); // the server sends nothing where the button and the dry run box do not agree
     send();
@@ -299,8 +325,10 @@
   // --- the choices around it
   form.addEventListener("change", (event) => {
     if (event.target.matches("[data-sure]")) one("[data-send]").disabled = !event.target.checked || isSending || isSent || body !== null;
+    if (event.target.matches("[name=dry_run]")) one("[data-said]").textContent = "";
     showLine();
   });
+  window.addEventListener("pageshow", showLine); // a browser puts back what was ticked
   const reason = one("[name=reason]", form);
   const showReason = () => all("[data-reason]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.reason === reason.value)));
   all("[data-reason]").forEach((button) => button.addEventListener("click", () => {
@@ -309,19 +337,6 @@
   }));
   reason.addEventListener("input", showReason);
   showReason();
-
-  all(".break-glass [data-copy]").forEach((copy) => {
-    copy.addEventListener("click", async () => {
-      const line = one("[data-line]", copy.parentElement);
-      getSelection().selectAllChildren(line);
-      try {
-        await navigator.clipboard.writeText(line.textContent);
-        copy.textContent = "Copied";
-      } catch {
-        copy.textContent = "Selected: copy it"; // a browser gives the clipboard to no page without TLS
-      }
-    });
-  });
   showLine();
 
   // --- the preview above it: never higher or lower than when it was opened, and never replaced by a log-in

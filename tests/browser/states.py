@@ -1,5 +1,6 @@
 """Every page in every state that it has: one list for what is held against WCAG and what pictures are taken of."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -145,6 +146,26 @@ def press_and_hear_nothing(page: Page) -> None:
     page.get_by_role("alert").filter(has_text="NO ANSWER").wait_for()
 
 
+def press_too_early(page: Page) -> None:
+    page.evaluate("document.querySelector('form.confirm').getAnimations()[0].currentTime = 100")
+    page.locator("#hold").dispatch_event("keydown", {"key": " "})
+    page.get_by_role("status").filter(has_text="Too early").wait_for()
+
+
+def press_twice_and_change_it_between(page: Page) -> None:
+    def answer(route: Route) -> None:
+        told = {"kill": f"/kills/{uuid.uuid4()}/", "is_of_these_fields": False, "csrf_token": "x"}
+        route.fulfill(json=told if "latched=on" in route.request.url else {**told, "kill": None})
+
+    page.route("**/kills/by-key/**", answer)
+    page.route("**/kills/", lambda route: route.fulfill(status=500))
+    hold_and_let_go(page, page.locator("#hold"))
+    page.get_by_role("alert").filter(has_text="NOT SENT").wait_for()
+    page.get_by_role("radio", name="latched").check()
+    hold_and_let_go(page, page.locator("#hold"))
+    page.get_by_role("alert").filter(has_text="THE FIRST WAS SENT").wait_for()
+
+
 def press_without_a_log_in(page: Page) -> None:
     page.context.clear_cookies(name="sessionid")
     hold_and_let_go(page, page.locator("#hold"))
@@ -183,6 +204,8 @@ STATES = [
     State("confirm-without-holding", "desk", at(f"/kills/new/?account={FIRST}"), click_without_holding),
     State("confirm-no-answer", "desk", at(f"/kills/new/?account={FIRST}"), press_and_hear_nothing),
     State("confirm-logged-out", "desk", at(f"/kills/new/?account={FIRST}"), press_without_a_log_in),
+    State("confirm-too-early", "desk", at(f"/kills/new/?account={FIRST}"), press_too_early),
+    State("confirm-first-was-sent", "desk", at(f"/kills/new/?account={FIRST}"), press_twice_and_change_it_between),
     State("confirm-dry-run", "desk", at(f"/kills/new/?account={FIRST}&dry_run=on")),
     State("confirm-error", "desk", at(f"/kills/new/?account={FIRST}&account=x&side=UP"), status=400),
     State("confirm-unknown-field", "desk", at(f"/kills/new/?account={FIRST}&colour=red"), status=400),

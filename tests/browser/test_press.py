@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 ADDRESS = f"/kills/new/?account={FIRST}"
 KILL_PAGE = re.compile(r"/kills/[0-9a-f-]{36}/$")
 EARLY = "Let go too early: nothing was sent"
+EARLIER = "Too early: nothing was sent. Press again."
 UNKNOWN = "NO ANSWER: it may or may not have been sent"
 LINE = f"python manage.py kill --break-glass --account {FIRST}"
 SETTLED_MS = 45_000
@@ -198,6 +199,7 @@ class TestTheHold:
     def test_takes_a_key_and_counts_its_repeats_for_nothing(self, key: str, width: str, opened: Open) -> None:
         page = opened(width)
         sent = posts(page)
+        expect(button(page)).to_have_css("pointer-events", "auto")
         button(page).focus()
         page.keyboard.down(key)
         page.keyboard.down(key)  # as a key repeats that is held
@@ -241,6 +243,108 @@ class TestTheHold:
         expect(page.locator("[data-steps]")).to_have_text("4/4")
         page.mouse.up()
         expect(page).to_have_url(KILL_PAGE)
+
+
+REWIND = """() => {
+  const [armed] = document.querySelector("form.confirm").getAnimations();
+  armed.pause();
+  armed.currentTime = 100;
+}"""
+PLAY = "document.querySelector('form.confirm').getAnimations()[0].finish()"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+class TestTooEarly:
+    """What is pressed in the moment after the page has opened, in which nothing can be."""
+
+    def test_a_pointer_is_told_so_and_fires_nothing_however_long_it_is_held(self, width: str, opened: Open) -> None:
+        page = opened(width)
+        sent = posts(page)
+        button(page).hover()
+        page.evaluate(REWIND)
+        page.mouse.down()
+        expect(page.get_by_role("status").filter(has_text=EARLIER)).to_be_visible()
+        page.evaluate(PLAY)
+        expect(button(page)).to_have_css("pointer-events", "auto")
+        long_enough(page)
+        page.mouse.up()
+        expect(said(page)).to_contain_text(EARLIER)
+        assert sent == []
+        nothing_was_sent(page)
+        press(page)
+        expect(page).to_have_url(KILL_PAGE)
+
+    def test_a_finger_is_told_so(self, width: str, opened: Open) -> None:
+        page = opened(width, has_touch=True)
+        button(page).scroll_into_view_if_needed()
+        box = button(page).bounding_box()
+        assert box
+        page.evaluate(REWIND)
+        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(said(page)).to_contain_text(EARLIER)
+        nothing_was_sent(page)
+
+    @pytest.mark.parametrize("key", [" ", "Enter"])
+    def test_a_key_is_told_so_and_fires_nothing_however_long_it_is_held(
+        self, key: str, width: str, opened: Open
+    ) -> None:
+        page = opened(width)
+        sent = posts(page)
+        page.evaluate(REWIND)
+        button(page).focus()
+        page.keyboard.down(key)
+        expect(said(page)).to_contain_text(EARLIER)
+        page.evaluate(PLAY)
+        page.keyboard.down(key)  # as a key repeats that is held
+        long_enough(page)
+        page.keyboard.up(key)
+        expect(said(page)).to_contain_text(EARLIER)
+        assert sent == []
+        nothing_was_sent(page)
+
+    def test_a_dry_run_is_told_so_too(self, width: str, opened: Open) -> None:
+        page = opened(width, address=f"{ADDRESS}&dry_run=on")
+        page.locator("#rehearse").hover()
+        page.evaluate(REWIND)
+        page.mouse.down()
+        page.mouse.up()
+        expect(said(page)).to_contain_text(EARLIER)
+        nothing_was_sent(page)
+
+    def test_what_went_down_before_the_page_was_there_is_told_so(self, width: str, opened: Open) -> None:
+        page = opened(width, address="/help/")
+        page.mouse.down()
+        page.goto(ADDRESS)
+        expect(button(page)).to_have_css("pointer-events", "auto")
+        button(page).hover()
+        page.mouse.up()
+        expect(said(page)).to_contain_text(EARLIER)
+        nothing_was_sent(page)
+
+
+def long_enough(page: Page) -> None:
+    """Let a second go by, by the page's own clock: what is held would be full."""
+    page.evaluate("new Promise((resolve) => setTimeout(resolve, 1100))")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+class TestTheWayToTheButtonByKeys:
+    @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+    def test_is_short_and_a_key_that_is_still_held_fires_nothing(self, scripts: bool, width: str, opened: Open) -> None:
+        page = opened(width, scripts=scripts)
+        sent = posts(page)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the button")).to_be_focused()
+        page.keyboard.down("Enter")
+        for _ in range(3):
+            page.keyboard.down("Enter")  # as a key repeats that is held
+        page.keyboard.up("Enter")
+        expect(page.locator("#press")).to_be_focused()
+        assert sent == []
+        nothing_was_sent(page)
+        page.keyboard.press("Tab")
+        expect(button(page)).to_be_focused()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -574,6 +678,40 @@ def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opene
     assert not Kill.objects.get().latched
 
 
+def test_a_changed_press_of_which_nothing_is_known_is_not_taken_for_the_first_that_was_sent(opened: Open) -> None:
+    page = opened()
+    held_up: list[Request] = []
+
+    def hold_up(route: Route) -> None:
+        held_up.append(route.request)
+        route.fulfill(status=500)
+
+    page.route("**/kills/", hold_up, times=1)
+    press(page)
+    expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
+    page.route("**/kills/by-key/**", lambda route: route.abort())
+    first = held_up[0]
+    headers = {name: first.headers[name] for name in ("content-type", "x-csrftoken", "hx-request")}
+    assert page.request.post(first.url, data=first.post_data, headers=headers).ok
+    page.get_by_role("radio", name="latched").check()
+    page.route("**/kills/", lambda route: route.abort(), times=1)
+    press(page)
+    expect(trouble(page)).to_contain_text(UNKNOWN)
+    page.unroute("**/kills/by-key/**")
+    expect(trouble(page)).to_contain_text("The first press was sent, not the changed one")
+    expect(trouble(page).get_by_role("link", name="Open the kill")).to_be_visible()
+    expect(page).to_have_url(containing("/kills/new/"))
+    assert no_sideways_scroll(page)
+    assert was_one_kill()
+    assert not Kill.objects.get().latched
+    trouble(page).get_by_role("link", name="Press again, as changed").click()
+    expect(page.get_by_role("radio", name="latched")).to_be_checked()
+    expect(trouble(page)).not_to_be_visible()
+    press(page)
+    expect(page).to_have_url(KILL_PAGE)
+    assert list(Kill.objects.order_by("engaged_at").values_list("latched", flat=True)) == [False, True]
+
+
 def nothing_was_sent_as_the_page_says(page: Page) -> None:
     assert no_sideways_scroll(page)
     nothing_was_sent(page)
@@ -600,20 +738,48 @@ def no_audit_table() -> no_table:
     return no_table(Entry._meta.db_table)
 
 
-def test_a_button_is_not_seen_where_the_browser_does_not_know_which_of_them_to_show(opened: Open) -> None:
-    page = opened()
-    page.evaluate(
-        """for (const sheet of document.styleSheets)
-            for (let number = sheet.cssRules.length - 1; number >= 0; number--)
-                if (sheet.cssRules[number].selectorText?.includes(":has(")) sheet.deleteRule(number)"""
-    )
-    expect(button(page)).to_be_visible()
-    expect(page.locator("#rehearse")).not_to_be_visible()
-    expect(page.locator("h1 .if-dry")).not_to_be_visible()
-    page.get_by_role("checkbox", name="dry run").check()
-    press(page)
-    expect(trouble(page)).to_contain_text("the box said dry run and the button did not: nothing was sent")
-    nothing_was_sent(page)
+FORGET_HAS = """() => {
+  for (const sheet of document.styleSheets)
+    for (let number = sheet.cssRules.length - 1; number >= 0; number--)
+      if (sheet.cssRules[number].cssText.split("{")[0].includes(":has(")) sheet.deleteRule(number);
+}"""
+DO_NOT_KNOW_HAS = "CSS.supports = (asked) => !String(asked).includes(':has(');"
+
+
+class TestABrowserThatDoesNotKnowHas:
+    def test_shows_the_button_that_the_box_says_by_a_script(self, opened: Open) -> None:
+        page = opened()
+        page.context.add_init_script(DO_NOT_KNOW_HAS)
+        page.reload()
+        page.evaluate(FORGET_HAS)
+        rehearse, dry_run = page.locator("#rehearse"), page.get_by_role("checkbox", name="dry run")
+        expect(button(page)).to_be_visible()
+        expect(rehearse).not_to_be_visible()
+        expect(page.locator("h1 .if-dry")).not_to_be_visible()
+        dry_run.check()
+        expect(button(page)).not_to_be_visible()
+        expect(page.locator("h1 .if-real")).not_to_be_visible()
+        expect(page.locator("h1 .if-dry")).to_be_visible()
+        dry_run.uncheck()
+        expect(rehearse).not_to_be_visible()
+        dry_run.check()
+        rehearse.click()
+        expect(page).to_have_url(KILL_PAGE)
+        assert Kill.objects.get().dry_run
+
+    def test_shows_both_without_a_script_and_sends_nothing_that_does_not_agree(self, opened: Open) -> None:
+        page = opened(scripts=False)
+        page.evaluate(FORGET_HAS)
+        rehearse = page.locator("#rehearse")
+        expect(button(page)).to_be_visible()
+        rehearse.click()
+        expect(page.get_by_text("the button said dry run and the box did not: nothing was sent")).to_be_visible()
+        assert not Kill.objects.exists()
+        page.evaluate(FORGET_HAS)
+        page.get_by_role("checkbox", name="dry run").check()
+        rehearse.click()
+        expect(page).to_have_url(KILL_PAGE)
+        assert Kill.objects.get().dry_run
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -369,6 +369,23 @@ class TestConfirmation:
         assert response.status_code == 400
         assert "Nothing has been sent" in response.content.decode()
 
+    @pytest.mark.parametrize("fields", [{"side": "UP"}, {"account": "x"}, {"all_accounts": "on"}])
+    def test_has_no_button_that_cancels_until_it_is_understood(
+        self, fields: dict[str, str], desk_client: Client
+    ) -> None:
+        asked = {"account": "1001", "latched": "on", "reason": "runaway", **fields}
+        for response in (desk_client.get("/kills/new/", asked), desk_client.post("/kills/", asked)):
+            text = response.content.decode()
+            assert response.status_code == 400
+            assert 'name="pressed"' not in text
+            assert 'method="post" action="/kills/"' not in text
+            form = text.partition('<form id="put-right" class="confirm" method="get" action="/kills/new/"')[2]
+            sent = re.findall(r'name="(\w+)" value="([^"]*)"', form.partition("</form>")[0])
+            assert sorted(sent) == sorted(asked.items())
+        assert not Kill.objects.exists()
+        text = desk_client.get("/kills/new/", {**asked, "side": "SELL", "account": "1001", "all_accounts": ""}).content
+        assert b'name="pressed"' in text
+
     def test_takes_200_selected_orders_and_no_more(self, desk_client: Client) -> None:
         ids = [f"order-{number}" for number in range(201)]
         assert desk_client.get("/kills/new/", {"account": "1001", "order_id": ids[:200]}).status_code == 200

@@ -166,6 +166,28 @@ class TestLookingByTheKey:
             assert response.json()["kill"] == f"/kills/{Kill.objects.get().id}/"
             assert response["Cache-Control"] == "no-store"
 
+    @pytest.mark.parametrize(
+        ("fields", "is_it"),
+        [
+            ({"account": "1001", "latched": "off"}, True),
+            ({"account": "1001", "reason": "said afterwards"}, True),
+            ({"account": "1001", "latched": "on"}, False),
+            ({"account": "1001", "dry_run": "on"}, False),
+            ({"account": "1002"}, False),
+            ({"account": "1001", "side": "SELL"}, False),
+            ({"account": "1001", "side": "UP"}, False),
+        ],
+    )
+    def test_says_whether_it_is_of_the_fields_as_they_stand_now(
+        self, fields: dict[str, str], is_it: bool, desk_client: Client, compliance_client: Client
+    ) -> None:
+        address = f"/kills/by-key/{uuid.uuid4()}.json"
+        assert desk_client.get(address, fields).json()["is_of_these_fields"] is None
+        desk_client.post("/kills/", {"account": "1001", "idempotency_key": address[14:-5]})
+        assert desk_client.get(address).json()["is_of_these_fields"] is None
+        assert desk_client.get(address, fields).json()["is_of_these_fields"] is is_it
+        assert compliance_client.get(address, fields).json()["is_of_these_fields"] is False
+
     def test_brings_a_token_with_which_the_form_can_be_sent_again(self, desk_client: Client) -> None:
         strict = Client(enforce_csrf_checks=True)
         strict.cookies = desk_client.cookies
