@@ -19,6 +19,12 @@ def light() -> dict[str, Any]:
 
 
 @register.simple_tag
+def break_glass() -> str:
+    """Return the line that cancels everything with the broker alone."""
+    return BREAK_GLASS
+
+
+@register.simple_tag
 def broker_fault() -> str:
     """Say what the lookout found wrong with the broker: the name of a fault, or nothing."""
     standing = next(each for each in _light().parts if each.part == Part.BROKER)

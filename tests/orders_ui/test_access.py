@@ -7,10 +7,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from killswitch.access.roles import RISK_DESK
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Draft, append
+from killswitch.health.verdict import BREAK_GLASS
 from killswitch.kills.models import Kill
 
 from .conftest import client_of
@@ -216,6 +218,13 @@ class TestLogIn:
     def test_says_loudly_that_nothing_was_sent(self, db: None) -> None:
         assert b"NOT SENT: you were logged out" in Client().get("/login/?not_sent=1").content
         assert b"NOT SENT" not in Client().get("/login/").content
+
+    def test_has_the_line_for_the_shell_for_whoever_does_not_get_in(self, db: None, desk_client: Client) -> None:
+        line = f"<code>{escape(BREAK_GLASS)}</code>"
+        strict = Client(enforce_csrf_checks=True)
+        for response in (Client().get("/login/"), desk_client.get("/users/"), strict.post("/kills/", {"account": "1"})):
+            own = response.content.decode().partition('aria-label="From a shell"')[2]
+            assert own.partition("</section>")[0].count(line) == 1
 
     def test_ends_by_post_only(self, desk_client: Client) -> None:
         assert desk_client.get("/logout/").status_code == 405
