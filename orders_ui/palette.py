@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from urllib.parse import urlencode
 
 from django.db.models import Q
@@ -13,7 +14,8 @@ from killswitch.book.models import Account
 from killswitch.book.names import Names, names_in_the_book
 from killswitch.book.queries import accounts
 from killswitch.kills.decision import LARGEST_ACCOUNT, InvalidDecision, read_decision
-from killswitch.kills.filter import scope_sentence
+from killswitch.kills.filter import ORDER_TYPES, scope_sentence
+from killswitch.kills.models import Kill
 from killswitch.words import counted
 
 from .context import Page
@@ -24,8 +26,10 @@ EXAMPLES = (
     ("kill TSLA", "a symbol, on all accounts"),
     ("kill sell TSLA 19816", "a side, a symbol, an account"),
     ("kill algo-7-", "how a client order id begins"),
+    ("kill stop 19816", "a type of order: stop, limit, market"),
     ("kill all", "everything"),
     ("drill", "a dry run"),
+    ("release", "what is latched; also with a symbol or an account"),
     ("account 19816", "or its name"),
     ("audit order 019a3a75", "also symbol, person, account, kill, request"),
     ("help", "what the words mean"),
@@ -37,6 +41,7 @@ SIDES = {
     **dict.fromkeys(("sell", "sells"), "SELL"),
     **dict.fromkeys(("short", "sell_short"), "SELL_SHORT"),
 }
+TYPES = frozenset(word for each in ORDER_TYPES for word in each.lower().split("_"))
 FILLERS = ("all", "account", "accounts", "in", "on", "of", "orders")
 # Words that narrow the search of the trail, and the field of its address.
 TRAIL_FIELDS = {
@@ -100,6 +105,8 @@ class Palette:
         first = self.text.lower().partition(" ")[0]
         if first in (*KILL, *DRILL) and not self._page.may_kill:
             return "Your role may not kill."
+        if first == "release":
+            return "Nothing is latched." if self._page.may_kill else "Your role may not release a kill."
         if first in ("audit", "order") and not self._page.may_read_trail:
             return "Your role does not read the audit trail."
         return f"“{self.text}” is not understood here."
@@ -110,6 +117,7 @@ class Palette:
             **dict.fromkeys(KILL, self._kills),
             **dict.fromkeys(DRILL, self._drills),
             **dict.fromkeys(("account", "accounts"), self._accounts),
+            "release": self._releases,
             "audit": self._audit,
             "order": lambda words: self._audit(["order", *words]),
         }
@@ -137,8 +145,7 @@ class Palette:
     def _all_pages(self) -> Iterator[Choice]:
         page = self._page
         if page.may_kill:
-            for kill, _ in page.held_kills:
-                yield Choice(f"release {kill.scope}", reverse("release", args=[kill.id]), "latched")
+            yield from (_release(kill) for kill, _ in page.held_kills)
         if page.may_see:
             for kill in [*(held for held, _ in page.held_kills), *page.running_kills][:MOST_OF_A_KIND]:
                 hint = "latched" if kill.is_held else "running"
@@ -186,6 +193,14 @@ class Palette:
 
     # --- kills
 
+    def _releases(self, words: list[str]) -> Iterator[Choice]:
+        """Yield the latched kills that are about all of the words; all of them where none is."""
+        if not self._page.may_kill:
+            return
+        held = [kill for kill, _ in self._page.held_kills]
+        meant = [kill for kill in held if all(word.lower() in kill.scope.lower().split() for word in words)]
+        yield from (replace(_release(kill), is_sure=len(meant) == 1) for kill in meant or held)
+
     def _drills(self, words: list[str]) -> Iterator[Choice]:
         yield from self._kills(words or ["all"], dry_run="on", reason="Drill")
         if not words and self._page.may_see:
@@ -209,11 +224,15 @@ class Palette:
         if not named:
             yield from _kill([], options, is_sure=True)
             return
-        before = [next(self._meanings(word), None) for word in named[:-1]]
-        known = [part for part in before if part is not None and part.is_sure]
-        if len(known) == len(before):
-            for part in self._meanings(named[-1], may_guess=may_guess):
-                yield from _kill([*known, part], options, is_sure=part.is_sure)
+        before = [self._whole(word) for word in named[:-1]]
+        for parts in product(*before, self._meanings(named[-1], may_guess=may_guess)):
+            yield from _kill(list(parts), options, is_sure=all(part.is_sure for part in parts))
+
+    def _whole(self, word: str) -> list[Part]:
+        """Return what a word means that is not half typed: the one thing beyond doubt, or types of orders."""
+        found = list(self._meanings(word))
+        types = [part for part in found if part.field == "order_type"]
+        return found[:1] if found and found[0].is_sure else types
 
     def _meanings(self, word: str, *, may_guess: bool = True) -> Iterator[Part]:
         """Yield what a word may be in a kill, what it is beyond doubt first."""
@@ -246,6 +265,7 @@ class Palette:
     def _exactly(self, word: str) -> Iterator[Part]:
         if side := SIDES.get(word.lower()):
             yield Part("side", side, word.lower(), is_sure=True)
+        yield from _types(word.lower())
         if count := self._names.symbols[word.upper()]:
             yield Part("instruments", word.upper(), word.upper(), _open(count), is_sure=True)
         for account in accounts().filter(short_name__iexact=word)[:1]:
@@ -285,6 +305,19 @@ def _kill(parts: list[Part], options: dict[str, str], *, is_sure: bool) -> Itera
     note = parts[0].note if len(parts) == 1 else ""
     hint = f"confirm: {sentence}" + (f" ({note})" if note else "")
     yield Choice(words, f"{reverse('confirm')}?{urlencode(asked, doseq=True)}", hint, is_sure)
+
+
+def _release(kill: Kill) -> Choice:
+    return Choice(f"release {kill.scope}", f"{reverse('release', args=[kill.id])}#release", "latched")
+
+
+def _types(word: str) -> list[Part]:
+    """Return the types of orders that a word names: a stop may be a trailing one, too."""
+    typed = word if word.upper() in ORDER_TYPES or word in TYPES else word.removesuffix("s")
+    exact = [each for each in ORDER_TYPES if each.lower() == typed]
+    others = [each for each in ORDER_TYPES if typed in each.lower().split("_") and each not in exact]
+    found = exact + others
+    return [Part("order_type", each, each.lower(), is_sure=len(found) == 1) for each in found]
 
 
 def _accounts_called(typed: str) -> Iterable[Account]:

@@ -106,6 +106,7 @@
     });
     one("#palette-words").addEventListener("keydown", move);
     one("#palette form").addEventListener("submit", enter);
+    window.addEventListener("hashchange", () => one("#palette").close()); // it led to another place of this page
     const box = one("#single-keys");
     box.checked = hasSingleKeys();
     box.addEventListener("change", () => window.localStorage.setItem("single-keys", box.checked ? "on" : "off"));

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from killswitch.book.operations import refresh
 from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
+from tests.incident.conftest import make_kill
 
 from .conftest import FIRST, WIDTHS
 from .test_desk import containing, log_in
@@ -81,6 +82,33 @@ class TestThePalette:
         desk.keyboard.press("Escape")
         expect(words_of(desk)).not_to_be_visible()
         expect(desk.get_by_role("link", name="Kills", exact=True)).to_be_focused()
+
+    def test_closes_where_it_leads_to_another_place_of_the_same_page(self, desk: Page) -> None:
+        kill = make_kill(latched=True, state="latched", engaged_by_id=None)
+        desk.goto(f"/kills/{kill.id}/release/")
+        desk.keyboard.press("/")
+        desk.keyboard.type("release")
+        expect(desk.get_by_role("option").first).to_contain_text("release all orders")
+        desk.keyboard.press("Enter")
+        expect(desk).to_have_url(containing("#release"))
+        expect(words_of(desk)).not_to_be_visible()
+        expect(desk.get_by_role("heading", name="Release")).to_be_in_viewport()
+
+    def test_leads_to_a_confirmation_on_which_the_key_that_is_still_held_fires_nothing(self, desk: Page) -> None:
+        desk.keyboard.press("/")
+        desk.keyboard.type("kill tsla")
+        expect(desk.get_by_role("option").first).to_contain_text("kill TSLA")
+        desk.keyboard.down("Enter")
+        expect(desk).to_have_url(containing("/kills/new/"))
+        for _ in range(3):
+            desk.keyboard.down("Enter")  # as a key repeats that is held
+        desk.keyboard.up("Enter")
+        assert desk.request.get("/healthz").ok
+        expect(desk).to_have_url(containing("/kills/new/"))
+        assert not Kill.objects.exists()
+        for key in ("Tab", "Tab", "Enter", "Tab"):
+            desk.keyboard.press(key)
+        expect(desk.locator("#hold")).to_be_focused()
 
     def test_logs_out(self, desk: Page) -> None:
         desk.keyboard.press("/")

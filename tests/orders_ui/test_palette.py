@@ -89,8 +89,39 @@ class TestWordsThatAreUnderstood:
     def test_lead_to_what_is_latched_and_its_release(self, desk_client: Client) -> None:
         kill = make_kill(latched=True, state="latched", scope="all orders in TSLA")
         found = {each["words"]: each["address"] for each in choices(desk_client, "")}
-        assert found["release all orders in TSLA"] == f"/kills/{kill.id}/release/"
+        assert found["release all orders in TSLA"] == f"/kills/{kill.id}/release/#release"
         assert found["kill of all orders in TSLA"] == f"/kills/{kill.id}/"
+
+    def test_lead_to_the_release_that_is_meant_or_ask_which(self, desk_client: Client) -> None:
+        assert desk_client.get("/go.json", {"q": "release"}).json() == {"choices": [], "told": "Nothing is latched."}
+        tesla = make_kill(latched=True, state="latched", scope="all orders in TSLA on account 19816")
+        release = f"/kills/{tesla.id}/release/#release"
+        assert goes_to(desk_client, "release") == release
+        other = make_kill(latched=True, state="latched", scope="all orders on account 19817")
+        both = {release, f"/kills/{other.id}/release/#release"}
+        for words in ("release", "release nothing-like-it"):
+            assert {each["address"] for each in choices(desk_client, words)} == both
+            assert goes_to(desk_client, words) == ""
+        assert goes_to(desk_client, "release tsla") == release
+        assert goes_to(desk_client, "release 19816") == release
+        assert tesla.released_at is None
+
+    @pytest.mark.parametrize("words", ["kill stop", "kill stops", "kill stop orders", "cancel STOP"])
+    def test_name_every_type_of_order_that_they_may_mean(self, words: str, desk_client: Client) -> None:
+        found = [each["address"] for each in choices(desk_client, words)]
+        types = ("STOP", "STOP_LIMIT", "TRAILING_STOP", "TRAILING_STOP_LIMIT")
+        assert found == [f"/kills/new/?order_type={each}&all_accounts=on" for each in types]
+        assert goes_to(desk_client, words) == ""
+
+    def test_of_a_type_go_together_with_others(self, desk_client: Client) -> None:
+        found = [each["address"] for each in choices(desk_client, "kill stop tsla 19816")]
+        assert found[0] == "/kills/new/?order_type=STOP&instruments=TSLA&account=19816"
+        assert len(found) == 4
+        assert goes_to(desk_client, "kill stop tsla") == ""
+        assert goes_to(desk_client, "kill market tsla") == (
+            "/kills/new/?order_type=MARKET&instruments=TSLA&all_accounts=on"
+        )
+        assert goes_to(desk_client, "kill stop_limit") == "/kills/new/?order_type=STOP_LIMIT&all_accounts=on"
 
     def test_fire_nothing(self, desk_client: Client) -> None:
         for words in ("kill all", "kill TSLA", "drill"):
@@ -140,6 +171,9 @@ class TestRights:
         for words in ("kill TSLA", "kill all", "drill TSLA", "TSLA", "kill 19816"):
             assert not [each for each in choices(client, words) if "/kills/new/" in each["address"]]
         assert client.get("/go.json", {"q": "kill TSLA"}).json()["told"] == "Your role may not kill."
+        make_kill(latched=True, state="latched")
+        told = {"choices": [], "told": "Your role may not release a kill."}
+        assert client.get("/go.json", {"q": "release"}).json() == told
 
     def test_name_nothing_of_the_book_to_whoever_has_no_role(self, clients: Clients) -> None:
         client = clients("no role")
