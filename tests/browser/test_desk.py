@@ -9,8 +9,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.book.operations import refresh
-from killswitch.kills.models import Kill
+from killswitch.health.verdict import Verdict
+from killswitch.kills.models import Kill, State
 from killswitch.simulator.process import SimulatorProcess
+from tests.health.light import shine
+from tests.incident.conftest import end, make_kill
 
 from .conftest import hold
 
@@ -42,6 +45,12 @@ def see_flat(page: Page) -> None:
     expect(page.get_by_text("FLAT", exact=True)).to_be_visible(timeout=20_000)
 
 
+def bottom(page: Page, name: str) -> float:
+    box = page.locator(name).bounding_box()
+    assert box is not None
+    return box["y"] + box["height"]
+
+
 def no_sideways_scroll(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
@@ -58,6 +67,34 @@ class TestTheDesk:
         kill = Kill.objects.get()
         assert (kill.reason, kill.engaged_by_name, kill.state) == ("runaway algorithm", "desk", "flat")
         assert Entry.objects.filter(kind=Kind.ATTEMPT_ANSWERED).count() == 3
+
+    def test_shows_the_first_account_with_its_notional_at_once(self, desk: Page) -> None:
+        shine(Verdict.ARMED, seconds_ago=-600)
+        desk.reload()
+        assert desk.viewport_size is not None
+        row = "#pick tbody tr:first-child"
+        assert bottom(desk, f"{row} [data-label='Open notional']") <= desk.viewport_size["height"]
+        assert bottom(desk, ".place") < 45
+
+    def test_has_the_field_that_finds_an_account_at_the_edge_of_the_table(self, desk: Page) -> None:
+        right = "[...document.querySelectorAll('#seek, #pick')].map((each) => each.getBoundingClientRect().right)"
+        field, table = desk.evaluate(right)
+        assert abs(field - table) < 2
+        desk.locator("#seek").fill("19817")
+        expect(desk.locator("#found")).not_to_be_empty()
+        assert desk.evaluate(right) == [field, table]
+
+    def test_copies_the_line_for_the_shell(self, desk: Page) -> None:
+        kill = make_kill(filter_data={"side": "SELL"})
+        kill.sweeps.create(account_id=FIRST, error="HTTP 500 from the broker")
+        end(kill, State.NOT_FLAT)
+        desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        desk.goto(f"/kills/{kill.id}/")
+        desk.get_by_role("button", name="Copy the line for the shell").click()
+        expect(desk.locator("[data-copy]", has_text="Copied")).to_be_visible()
+        line = f"python manage.py kill --break-glass --account {FIRST} --side=SELL"
+        assert desk.evaluate("navigator.clipboard.readText()") == line
+        assert no_sideways_scroll(desk)
 
     def test_filters_an_account_and_cancels_what_matches(self, desk: Page, simulator: SimulatorProcess) -> None:
         desk.goto(f"/accounts/{FIRST}/")
