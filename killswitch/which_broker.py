@@ -9,8 +9,19 @@ from django.conf import settings
 PRODUCTION_HOST = "api.clearstreet.com"
 
 
+DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+
+
 def broker_host() -> str:
-    return urlsplit(settings.CLEAR_STREET_BASE_URL).netloc.rpartition("@")[2]
+    """Return host and port of the broker; two ways of writing the same address are one."""
+    parts = urlsplit(settings.CLEAR_STREET_BASE_URL)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return host.removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
+
+
+def is_here(broker: str) -> bool:
+    """Say whether what `in_words` returned somewhere means the broker of this process. What says nothing does."""
+    return not broker or broker.rpartition(" (")[0] == broker_host()
 
 
 @dataclass(frozen=True)

@@ -273,6 +273,8 @@ class KillView(Incident):
     def _alarms(self) -> Iterator[Loud]:
         if self.contradictions:
             yield Loud(Alarm.CONTRADICTED, f"{'; '.join(self.contradictions)}.")
+        if Alarm.ELSEWHERE in self._raised:
+            yield Loud(Alarm.ELSEWHERE, f"Pressed for {self.kill.broker}; left alone by {self.kill.left_by}.")
         if Alarm.WAITING in self._raised:
             yield Loud(Alarm.WAITING)
         if count := self._raised.get(Alarm.NOBODY):

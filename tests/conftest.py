@@ -90,6 +90,12 @@ def _looks_wait_for_their_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "GLANCE_SECONDS", operations.LOOK_SECONDS)
 
 
+def ask_broker_at(url: str, patch: pytest.MonkeyPatch) -> None:
+    """Point this process, and those that it starts, to a broker, as a new start with that address would."""
+    patch.setenv("CLEAR_STREET_BASE_URL", url)
+    patch.setattr(settings, "CLEAR_STREET_BASE_URL", url)
+
+
 @pytest.fixture
 def make_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SimulatorProcess]]:
     """Start a simulator of one's own and talk to it as the broker for the rest of the test."""
@@ -98,7 +104,7 @@ def make_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Si
     def make(*arguments: str) -> SimulatorProcess:
         process = SimulatorProcess(*arguments).__enter__()
         started.append(process)
-        monkeypatch.setenv("CLEAR_STREET_BASE_URL", process.url)
+        ask_broker_at(process.url, monkeypatch)
         monkeypatch.setenv("CLEAR_STREET_API_KEY", process.api_key)
         return process
 

@@ -18,6 +18,7 @@ class Kind(models.TextChoices):
     KILL_ENGAGED = "kill.engaged", "Kill engaged"
     KILL_WIDENED = "kill.widened", "Accounts found and added"
     KILL_REFUSED = "kill.refused", "Kill refused"
+    KILL_LEFT = "kill.left", "Kill left alone: another broker"
     REASON_GIVEN = "kill.reason_given", "Reason given afterwards"
     KILL_RELEASED = "kill.released", "Latched kill released"
     RELEASE_REFUSED = "kill.release_refused", "Release refused"

@@ -26,7 +26,7 @@ OF_ACCOUNTS = (Alarm.NOBODY, Alarm.ERRORS)
 # They may stream in: not each one asks again, twice as many do. Each order that is stuck does: it takes a call.
 STREAMING = (Alarm.LATE, Alarm.LOST, *OF_ACCOUNTS)
 # It comes and goes: an acknowledgement is of what was wrong then, not of the next time.
-PASSING = (Alarm.NOBODY, Alarm.WAITING)
+PASSING = (Alarm.ELSEWHERE, Alarm.NOBODY, Alarm.WAITING)
 LAPSES_AFTER = timedelta(minutes=10)
 LOOK_BACK = timedelta(hours=24)
 KILLS_AT_MOST = 20

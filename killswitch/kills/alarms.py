@@ -5,6 +5,7 @@ Asked for by every page while a kill runs: what is counted has an index of its o
 
 from django.db.models import Q
 
+from .claims import left_alone
 from .meanings import Alarm
 from .models import Kill, KilledOrder, Outcome
 from .queries import abandoned, late_arrivals_of, seconds_since
@@ -15,6 +16,7 @@ TAKEN_UP_WITHIN_SECONDS = 1
 def raised(kill: Kill) -> dict[Alarm, int]:
     """Return the alarms of a kill, the loudest first, each with the number of orders or accounts that it is about."""
     found = {
+        Alarm.ELSEWHERE: int(left_alone(kill)),
         Alarm.WAITING: int(waits_for_a_worker(kill)),
         Alarm.NOBODY: 0 if kill.is_over else abandoned(kill.id),
         Alarm.ACCOUNTS: int(bool(kill.roster_error)),

@@ -15,9 +15,10 @@ from killswitch.audit.operations import Draft, append
 from killswitch.audit.queries import unanswered
 from killswitch.database_clock import is_free, lease
 from killswitch.database_clock import now as database_now
+from killswitch.which_broker import broker_host, in_words, is_here
 
 from .ends import settle
-from .entries import Subject, announce_mass_cancel, never_answered, order_ended, sweep_ended
+from .entries import Subject, announce_mass_cancel, kill_left, never_answered, order_ended, sweep_ended
 from .models import Kill, KilledOrder, Outcome, Roster, State, Sweep
 from .record import LEASE
 
@@ -47,12 +48,15 @@ def claim(kill_id: uuid.UUID, source: str) -> Claim | None:
     """Take every sweep of a kill that nobody holds, and announce the mass cancels of those that are new.
 
     All in one transaction, so that the first DELETEs leave as soon as it is committed. Returns None where nothing is
-    left to take.
+    left to take, or where the kill was pressed for another broker than this process asks.
     """
     now, token = timezone.now(), uuid.uuid4()
     with transaction.atomic():
         kill = Kill.objects.filter(id=kill_id, ended_at=None).first()
         if kill is None:
+            return None
+        if not is_here(kill.broker):
+            append(_leave(kill, source, now))
             return None
         # Sweeps before the kill, as every other transaction locks them; the end of the chain last.
         claimed, drafts = _take_sweeps(kill, token, now, source)
@@ -61,6 +65,17 @@ def claim(kill_id: uuid.UUID, source: str) -> Claim | None:
     if not claimed and not has_roster:
         return None
     return Claim(kill, token, source, claimed, has_roster)
+
+
+def _leave(kill: Kill, source: str, now: datetime) -> list[Draft]:
+    """Note that a kill of another broker is left alone here: carried out, it would end as flat and cancel nothing.
+
+    Returns what to append: something the first time only.
+    """
+    here = in_words()
+    if not Kill.objects.filter(id=kill.id, left_by="").update(left_by=f"{source}, which asks {here}"):
+        return []
+    return [kill_left(kill, source, here, now)]
 
 
 def _roster_is_open() -> Q:
@@ -261,10 +276,29 @@ def hand_over_roster(claim: Claim) -> None:
 
 
 def overdue(grace: timedelta) -> list[uuid.UUID]:
-    """Return the kills that nobody works on: not taken for so long after they were committed, or let go of."""
+    """Return the kills that nobody works on: not taken for so long after they were committed, or let go of.
+
+    One of another broker comes until it is noted that it is left alone.
+    """
     let_go_of, unclaimed_before = Q(lease_until__lt=database_now()), database_now() - grace
     never_taken = Q(lease_until=None, kill__committed_at__lt=unclaimed_before)
-    sweeps = Sweep.objects.filter(never_taken | let_go_of, ended_at=None)
+    sweeps = Sweep.objects.filter(never_taken | let_go_of, _ours_or_news("kill__"), ended_at=None)
     never_asked = Q(lease_until=None, committed_at__lt=unclaimed_before)
-    rosters = Kill.objects.filter(never_asked | let_go_of, _roster_is_open(), ended_at=None)
+    rosters = Kill.objects.filter(never_asked | let_go_of, _roster_is_open(), _ours_or_news(), ended_at=None)
     return list(dict.fromkeys([*sweeps.values_list("kill_id", flat=True), *rosters.values_list("id", flat=True)]))
+
+
+def _ours_or_news(to_the_kill: str = "") -> Q:
+    """Match kills of the broker that this process asks, and those of another that nobody has left alone yet."""
+    told = {"broker": "", "broker__startswith": f"{broker_host()} (", "left_by": ""}
+    return Q(*((f"{to_the_kill}{name}", value) for name, value in told.items()), _connector=Q.OR)
+
+
+def left_alone(kill: Kill) -> bool:
+    """Say whether a kill waits for somebody who asks the broker that it was pressed for."""
+    return bool(kill.left_by) and not kill.is_over and not is_taken(kill.id)
+
+
+def all_left_alone() -> list[Kill]:
+    """Return the kills that wait for somebody who asks the broker that they were pressed for."""
+    return [kill for kill in Kill.objects.filter(ended_at=None).exclude(left_by="") if left_alone(kill)]

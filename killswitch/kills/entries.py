@@ -54,6 +54,17 @@ def order_values(order: Order) -> dict[str, Any]:
     }
 
 
+def kill_left(kill: Kill, source: str, here: str, at: datetime) -> Draft:
+    """Say that somebody did not take a kill up, since it was pressed for another broker."""
+    return Subject.of(kill, 0, source).draft(
+        Kind.KILL_LEFT,
+        f"Left the kill alone: it was pressed for {kill.broker}, and this process asks {here}",
+        at,
+        account_id=None,
+        data={"pressed_for": kill.broker, "here": here},
+    )
+
+
 def announce_mass_cancel(subject: Subject, attempt_id: uuid.UUID, at: datetime) -> Draft:
     return subject.draft(
         Kind.ATTEMPT_ANNOUNCED,

@@ -125,6 +125,11 @@ class Alarm(Enum):
         "This page does not fit the audit trail: what it shows was changed after it was recorded.",
         "Go by its entries in the audit trail, and tell compliance.",
     )
+    ELSEWHERE = Meaning(
+        "It was pressed for another broker than the one that was to carry it out is set to: nothing was sent there.",
+        "Have that process stopped, and started again with the CLEAR_STREET_BASE_URL and the key of all the others. Do "
+        "not wait for it: cancel at the broker directly, or kill from a shell that is set to the right broker.",
+    )
     WAITING = Meaning(
         "Committed; waiting for a worker.",
         "The watchdog takes it up if none does. If this stays, neither runs: cancel at the broker directly.",

@@ -60,6 +60,7 @@ class Kill(models.Model):
     engaged_by_name = models.CharField(max_length=150)
     source = models.CharField(max_length=200, blank=True)
     broker = models.TextField("the broker that it was pressed for", blank=True)
+    left_by = models.TextField("who left it alone, being set to another broker", blank=True)
     reason = models.TextField(blank=True)
     reason_given_at = models.DateTimeField("when the reason was given, if after the press", null=True)
     reason_given_by_name = models.CharField(max_length=150, blank=True)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
-from tests.conftest import database_url, end, running_worker, start, wait_for
+from tests.conftest import ask_broker_at, database_url, end, running_worker, start, wait_for
 
 from .chromium import WIDTHS, find_chromium, hold_and_let_go
 
@@ -61,7 +61,7 @@ def web(
     bind = f"127.0.0.1:{any_port()}"
     command = [sys.executable, "-m", "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"]
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
-        patch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)
+        ask_broker_at(simulator_process.url, patch)
         patch.setenv("DATABASE_URL", database_url())
         patch.setenv("WEB_BIND", bind)
         patch.setenv("WEB_WORKERS", "1")
@@ -77,7 +77,7 @@ def web(
 @pytest.fixture
 def simulator(web: str, simulator_process: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
     """The stand-in broker with twelve fresh orders in each account."""
-    monkeypatch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)
+    ask_broker_at(simulator_process.url, monkeypatch)
     for account_id in range(FIRST, FIRST + 3):
         for number in range(12):
             order = {"side": ("BUY", "SELL", "SELL_SHORT")[number % 3], "status": "NEW"}

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
 from killswitch.health.verdict import BREAK_GLASS
-from tests.conftest import database_url
+from tests.conftest import ask_broker_at, database_url
 from tests.faults.stack import Process, Stack
 from tests.health.light import keep_well
 
@@ -43,7 +43,7 @@ class Desk:
 def desk(people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     stack = Stack(database_url(), LIGHT_EVERY_SECONDS="0.3", LIGHT_DISK_LOW_MB="10", WEB_WORKERS="1")
     broker = stack.broker("--accounts", "2", "--orders", "3")
-    monkeypatch.setenv("CLEAR_STREET_BASE_URL", broker.url)
+    ask_broker_at(broker.url, monkeypatch)
     keep_well()
     stack.redis()
     yield Desk(stack, stack.web())

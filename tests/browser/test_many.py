@@ -14,6 +14,7 @@ from killswitch.book.models import Account
 from killswitch.book.operations import refresh
 from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
+from tests.conftest import ask_broker_at
 
 from .conftest import hold
 from .test_desk import FIRST, containing, log_in, no_sideways_scroll, see_flat
@@ -41,7 +42,7 @@ def simulator_process() -> Iterator[SimulatorProcess]:
 def simulator(
     web: str, simulator_process: SimulatorProcess, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> SimulatorProcess:
-    monkeypatch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)
+    ask_broker_at(simulator_process.url, monkeypatch)
     for account_id in (FIRST, FIRST + 1):
         for number in range(12):
             order = {"side": ("BUY", "SELL", "SELL_SHORT")[number % 3], "status": "NEW"}

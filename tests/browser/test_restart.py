@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from killswitch.demo.__main__ import answers
 from killswitch.simulator.process import SimulatorProcess
-from tests.conftest import database_url, end, running_worker, start, wait_for
+from tests.conftest import ask_broker_at, database_url, end, running_worker, start, wait_for
 from tests.kills.conftest import Press, press
 
 from .conftest import any_port
@@ -37,8 +37,8 @@ def everything(bind: str) -> Iterator[None]:
 @pytest.fixture
 def bind(simulator_process: SimulatorProcess, redis: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     address = f"127.0.0.1:{any_port()}"
-    values = {"CLEAR_STREET_BASE_URL": simulator_process.url, "DATABASE_URL": database_url()}
-    for name, value in {**values, "WEB_BIND": address, "WEB_WORKERS": "1"}.items():
+    ask_broker_at(simulator_process.url, monkeypatch)
+    for name, value in {"DATABASE_URL": database_url(), "WEB_BIND": address, "WEB_WORKERS": "1"}.items():
         monkeypatch.setenv(name, value)
     return address
 

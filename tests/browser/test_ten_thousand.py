@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from killswitch.book.operations import refresh
 from killswitch.simulator.process import SimulatorProcess
+from tests.conftest import ask_broker_at
 
 from .conftest import WIDTHS
 from .test_desk import FIRST, log_in
@@ -31,7 +32,7 @@ def test_every_order_is_reached_by_scrolling(
     browser: Browser,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("CLEAR_STREET_BASE_URL", simulator_process.url)
+    ask_broker_at(simulator_process.url, monkeypatch)
     refresh(requests_per_second=200, now=timezone.now())
     context = browser.new_context(viewport=WIDTHS["desktop"], base_url=web)  # type: ignore[arg-type]
     context.set_default_timeout(60_000)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from killswitch.simulator.process import SimulatorProcess
-from tests.conftest import ROOT, database_url
+from tests.conftest import ROOT, ask_broker_at, database_url
 
 KEY = "sk-live-seen-nowhere"
 FIRST = 19816
@@ -59,7 +59,7 @@ def make_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Simul
     def make(*arguments: str) -> SimulatorProcess:
         process = SimulatorProcess(*arguments, api_key=KEY).__enter__()
         started.append(process)
-        monkeypatch.setenv("CLEAR_STREET_BASE_URL", process.url)
+        ask_broker_at(process.url, monkeypatch)
         monkeypatch.setenv("CLEAR_STREET_API_KEY", KEY)
         return process
 

@@ -9,6 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+from django.conf import settings
+
 from killswitch.demo import redis_server
 from killswitch.demo.__main__ import answers, listens
 from killswitch.simulator.process import Control, SimulatorProcess
@@ -78,6 +81,7 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="ks-"))
         self._processes: list[Process] = []
         self._simulator: SimulatorProcess | None = None
+        self._patch = pytest.MonkeyPatch()
         self.redis_socket = self.folder / "redis.sock"
         self.environment = {
             **os.environ,
@@ -92,8 +96,9 @@ class Stack:
     # --- the broker
 
     def broker(self, *arguments: str, api_key: str = "simulator-key") -> SimulatorProcess:
-        """Start a stand-in broker; everything that is started later talks to it."""
+        """Start a stand-in broker; everything that is started later talks to it, and who presses here means it."""
         self._simulator = SimulatorProcess(*arguments, api_key=api_key).__enter__()
+        self._patch.setattr(settings, "CLEAR_STREET_BASE_URL", self._simulator.url)
         self.environment |= {"CLEAR_STREET_BASE_URL": self._simulator.url, "CLEAR_STREET_API_KEY": api_key}
         return self._simulator
 
@@ -160,6 +165,7 @@ class Stack:
         return {path.stem: path.read_text(errors="replace") for path in self.folder.glob("*.log")}
 
     def end(self) -> None:
+        self._patch.undo()
         for process in self._processes:
             if process.exit_code is None:
                 process.kill()  # what was to be seen has been seen, and a worker takes seconds to end by itself

@@ -251,6 +251,8 @@ def test_every_alarm_but_the_one_that_needs_nothing_can_be_acknowledged(desk_cli
     kill = make_kill(State.RUNNING, ended=None, roster_error="the broker failed")
     if alarm == Alarm.WAITING:
         kill.sweeps.update(first_attempt_at=None)
+    if alarm == Alarm.ELSEWHERE:
+        Kill.objects.update(left_by="worker w 1, which asks elsewhere.example.com")
     if alarm == Alarm.NOBODY:
         kill.sweeps.update(lease_until=timezone.now() - timedelta(seconds=20))
     kill.sweeps.update(error="the broker failed")
