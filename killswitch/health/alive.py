@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from killswitch.book.queries import Freshness, freshness
+from killswitch.kills.claims import all_left_alone
 from killswitch.kills.watchdog import GRACE
 
 from .ages import AHEAD, is_fresh
@@ -61,6 +62,15 @@ def check_watchdogs() -> list[Found]:
     silent = [beat for beat in beats if beat not in alive]
     says = "looks: " + ", ".join(beat.where for beat in alive[:NAMED_AT_MOST])
     return [Found(Part.WATCHDOG, None, f"{says}; {_silent(silent, now, '')}" if silent else says)]
+
+
+def check_kills() -> list[Found]:
+    """Return whether a kill waits for somebody who asks the broker that it was pressed for."""
+    left = all_left_alone()
+    if not left:
+        return [Found(Part.KILLS, None, "none was left alone")]
+    told = "; ".join(f"kill {kill.id}, pressed for {kill.broker}, by {kill.left_by}" for kill in left[:NAMED_AT_MOST])
+    return [Found(Part.KILLS, Fault.KILL_LEFT, f"left alone: {told}")]
 
 
 def _elsewhere(alive: Sequence[Heartbeat]) -> str:

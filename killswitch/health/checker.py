@@ -34,6 +34,8 @@ class Line:
     # How often in a row something has to be wrong before it is believed: one lost packet is nothing. Once more than
     # that among the last looks counts as much.
     strikes: int = 1
+    # What can be told while the check is under way, at once and until it ends.
+    meanwhile: Check = tuple
 
 
 class Checker:
@@ -47,6 +49,7 @@ class Checker:
         self._told: dict[Part, Found] = {}
         self._told_at = 0.0
         self._last: dict[Part, deque[Fault | None]] = {}
+        self._told_meanwhile = False
 
     def start(self) -> None:
         """Run in a thread of its own, which ends with the process."""
@@ -69,7 +72,26 @@ class Checker:
                 return self._silence(f"no answer for {now - self._began:.0f} s"), 0.0
             if not self._told.keys() >= self.line.silence.keys():
                 return None
-            return list(self._told.values()), now - self._told_at
+            meanwhile = self._meanwhile()
+            self._told_meanwhile = self._told_meanwhile or bool(meanwhile)
+            return list({**self._told, **meanwhile}.values()), now - self._told_at
+
+    def has_news(self) -> bool:
+        """Say whether something can be told of what is under way that was not told yet."""
+        with self._lock:
+            return not self._told_meanwhile and bool(self._meanwhile())
+
+    def _meanwhile(self) -> dict[Part, Found]:
+        """Return what is under way and worse than what was found last."""
+        if self._began is None or not self._wanted.is_set():
+            return {}
+        return {new.part: new for new in self.line.meanwhile() if self._is_worse(new)}
+
+    def _is_worse(self, new: Found) -> bool:
+        old = self._told.get(new.part)
+        if old is None or new.fault is None:
+            return False
+        return old.fault is None or old.fault.verdict.badness < new.fault.verdict.badness
 
     def once(self) -> None:
         """Make the check, and keep what it found."""
@@ -86,6 +108,7 @@ class Checker:
             self._told_at = time.monotonic()
             if self._wanted.is_set():
                 self._told.update({each.part: self._believe(each) for each in found})
+            self._told_meanwhile = False
 
     def _believe(self, new: Found) -> Found:
         """Return what is to be told: at the first strikes of something worse still what was told before."""
@@ -97,7 +120,8 @@ class Checker:
         known = (None, old.fault)
         in_a_row = len(list(takewhile(lambda fault: fault not in known, reversed(last))))
         among_the_last = sum(fault not in known for fault in last)
-        if in_a_row >= self.line.strikes or among_the_last > self.line.strikes:
+        # What was told while it was under way cannot be taken back now as if it had been one lost packet.
+        if self._told_meanwhile or in_a_row >= self.line.strikes or among_the_last > self.line.strikes:
             return new
         return replace(old, says=f"{old.says}; once since then: {new.says}")
 

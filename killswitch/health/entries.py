@@ -47,6 +47,9 @@ def started(start: Start) -> Draft:
     )
 
 
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
 def settings_that_matter() -> dict[str, Any]:
     """Return what decides how a kill goes and who may do what, without any secret."""
     names = [name for name in dir(settings) if name.startswith(PREFIXES) and _is_plain(getattr(settings, name))]
@@ -70,7 +73,8 @@ def place(address: str) -> str:
     parts = urlsplit(address)
     if parts.hostname is None:
         return f"{parts.scheme}://{parts.path}"
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    port = None if parts.port == DEFAULT_PORTS.get(parts.scheme) else parts.port
+    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
 
 
 def _is_plain(value: object) -> bool:

@@ -79,13 +79,23 @@ class Lookout:
         broker = {Part.BROKER: Fault.BROKER_GONE, Part.ACCOUNTS: Fault.UNCHECKED, Part.CLOCK: Fault.UNCHECKED}
         redis = {Part.REDIS: Fault.REDIS_GONE}
         worker, watchdog = {Part.WORKER: Fault.UNCHECKED_VITAL}, {Part.WATCHDOG: Fault.UNCHECKED_VITAL}
-        disks, book, record = ({part: Fault.UNCHECKED} for part in (Part.DISK, Part.BOOK, Part.TRAIL))
-        queue = Queue(self._time.now)
+        others = (Part.KILLS, Part.DISK, Part.BOOK, Part.TRAIL)
+        kills, disks, book, record = ({part: Fault.UNCHECKED} for part in others)
+        queue, reaching = Queue(self._time.now), reach.BrokerCheck()
         return [
-            Line("broker", reach.check, broker, limit=reach.limit(), every=every, strikes=2),
+            Line(
+                "broker",
+                reaching.check,
+                broker,
+                limit=reach.limit(),
+                every=every,
+                strikes=2,
+                meanwhile=reaching.meanwhile,
+            ),
             Line("queue", queue.check, redis, limit=REDIS_LIMIT, every=every, strikes=2),
             Line("workers", self._check_workers, worker, limit=10, every=1.0),
             Line("watchdogs", alive.check_watchdogs, watchdog, limit=10, every=every),
+            Line("kills", alive.check_kills, kills, limit=10, every=every),
             Line("disk", disk.check, disks, limit=10, every=5 * every),
             Line("book", alive.check_book, book, limit=20, every=2 * every, strikes=2),
             Line("trail", trail.check, record, limit=60, every=5 * every),
@@ -100,12 +110,16 @@ class Lookout:
         while not self._is_stopping:
             pause = self.once()
             until = time.monotonic() + pause
-            while not self._is_stopping and time.monotonic() < until:
+            while not self._is_stopping and time.monotonic() < until and not self._has_news():
                 time.sleep(0.05)
         try:
             rows.give_back(self._token)
         except Exception as error:
             logger.warning("the lease could not be given back (%s)", type(error).__name__)
+
+    def _has_news(self) -> bool:
+        """Say whether there is something to tell that does not wait for the next look."""
+        return self._looks_since is not None and any(checker.has_news() for checker in self._checkers)
 
     def once(self) -> float:
         """Look once, whatever goes wrong; return for how many seconds to wait then."""
@@ -163,6 +177,7 @@ class Lookout:
             self._lose()
             return
         self._time.set(written.now)
+        self._settles_until = 0.0  # what was well once has started
         if written.verdict != self._shows:
             self._shows = written.verdict
             logger.warning("the light shows %s", written.get_verdict_display())

@@ -63,6 +63,7 @@ class Watch(models.Model):
     lease_until = models.DateTimeField(null=True)
     where = models.CharField(max_length=255, blank=True)
     seen_at = models.DateTimeField(null=True)
+    broker = models.TextField("the address at which it asks the broker", blank=True)
 
     verdict = models.CharField(max_length=20, choices=Verdict, default=Verdict.NOT_KNOWN)
     faults = models.JSONField("what was told with the verdict", default=list)

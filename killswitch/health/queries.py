@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import Error, connection
 from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
 
 from .ages import is_fresh
+from .entries import place
 from .models import Finding, Watch
 from .rows import old_after
 from .verdict import BREAK_GLASS, Fault, Part, Verdict, judge, unchecked
@@ -40,7 +42,7 @@ class PartStanding:
         """Say in a word how it is."""
         if self.fault is None:
             return "well"
-        if self.fault in (Fault.UNCHECKED, Fault.UNCHECKED_VITAL, Fault.NOBODY_LOOKS):
+        if self.fault == Fault.UNCHECKED or self.fault.verdict == Verdict.NOT_KNOWN:
             return "not known"
         return "down" if self.fault.verdict == Verdict.NOT_ARMED or self.fault.name.endswith("GONE") else "look at it"
 
@@ -115,16 +117,19 @@ def light() -> Light:
         return not_known()
     ages = _Ages(watch.now)
     found = _standings(ages)
-    nobody_looks = Fault.NOBODY_LOOKS if ages.is_old(watch.seen_at) else None
+    wrong, says = _wrong_with_the_lookout(watch, ages)
     lookout = PartStanding(
         part=Part.LOOKOUT,
-        fault=nobody_looks,
-        comes_to=nobody_looks,
-        says=watch.where,
+        fault=wrong,
+        comes_to=wrong,
+        says=says,
         checked_at=ages.here(watch.seen_at),
     )
     judged = judge({part: standing.fault for part, standing in found.items()})
     parts = [*(replace(each, comes_to=judged.what_comes_of(each.fault)) for each in found.values()), lookout]
+    if lookout.fault == Fault.LOOKOUT_ELSEWHERE:
+        faults = (lookout.fault, *judged.faults)
+        return Light(verdict=Verdict.NOT_ARMED, faults=faults, parts=parts, checked_at=lookout.checked_at, since=None)
     if lookout.fault is not None:
         fault = Fault.DATABASE_GONE if refuses_writes() else lookout.fault
         return Light(verdict=fault.verdict, faults=[fault], parts=parts, checked_at=lookout.checked_at, since=None)
@@ -137,6 +142,16 @@ def light() -> Light:
         since=ages.here(watch.since) if watch.since else None,
         better_since=ages.here(watch.better_since) if watch.better_since else None,
     )
+
+
+def _wrong_with_the_lookout(watch: Watch, ages: "_Ages") -> tuple[Fault | None, str]:
+    """Return whether what the lookout wrote can be used here, and what to tell of it."""
+    if watch.seen_at is None or ages.is_old(watch.seen_at):
+        return Fault.NOBODY_LOOKS, watch.where
+    here = place(settings.CLEAR_STREET_BASE_URL)
+    if watch.broker != here:
+        return Fault.LOOKOUT_ELSEWHERE, f"{watch.where} asks {watch.broker}; this page is set to {here}"
+    return None, watch.where
 
 
 class _Ages:

@@ -1,5 +1,6 @@
 """Does the broker answer, with our key, and how fast? Asked by the lookout, and by whoever has to send cancels."""
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 SLOW = 2.0  # seconds
 CLOCK_OFF = 1.0
+# Two requests at once, and neither answered for so long: that is no slow answer any more.
+SILENT_AFTER = 2.5
 # However much it has to do, the event loop comes round many times a second.
 LOOP_SECONDS = 2.0
 NAMED_AT_MOST = 5
@@ -32,24 +35,44 @@ class Reach:
     accounts: Listing[Account] | None = None
 
 
+class Silence:
+    """Since when the broker has been asked and has not answered at all."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def end(self) -> None:
+        self._since = None
+
+    @property
+    def seconds(self) -> float:
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+
 def limit() -> float:
     """Return how long `reach` may take, in seconds."""
-    return 2 * settings.CLEAR_STREET_TIMEOUT_SECONDS + 2
+    return settings.CLEAR_STREET_TIMEOUT_SECONDS + 1 + 2 * LOOP_SECONDS
 
 
-def reach() -> Reach:
-    """Ask the broker for its version, and for the accounts of the key."""
-    began = time.monotonic()
+def reach(silence: Silence | None = None) -> Reach:
+    """Ask the broker for its version and, at the same time, for the accounts of the key."""
+    began, silence = time.monotonic(), silence or Silence()
     if not loop_answers():
         return Reach(Fault.UNCHECKED_VITAL, "its own event loop does not answer", time.monotonic() - began)
+    silence.begin()
     try:
-        version = broker.run(_version(), timeout=settings.CLEAR_STREET_TIMEOUT_SECONDS + 1)
-        listing = broker.run(_accounts(), timeout=settings.CLEAR_STREET_TIMEOUT_SECONDS + 1)
+        version, listing = broker.run(_both(silence), timeout=settings.CLEAR_STREET_TIMEOUT_SECONDS + 1)
     except BrokerError as error:
         return _failed(error, time.monotonic() - began)
     except TimeoutError:
         # Each request has a limit of its own, and none has passed it: they waited here, or there were many.
         return Reach(Fault.BROKER_SLOW, "no whole answer in time", time.monotonic() - began)
+    finally:
+        silence.end()
     if listing.error is not None and not listing.items:
         return _failed(listing.error, time.monotonic() - began)
     took = max(version.latency, listing.latency / max(1, listing.requests))
@@ -72,19 +95,51 @@ def _failed(error: BrokerError, took: float) -> Reach:
     return Reach(Fault.BROKER_GONE, says, took)
 
 
-async def _version() -> Answer[str]:
-    return await broker.client().version()
+async def _both(silence: Silence) -> tuple[Answer[str], Listing[Account]]:
+    """Ask for both at once. Raises BrokerError."""
+    asked = await asyncio.gather(_version(silence), _accounts(silence), return_exceptions=True)
+    version, listing = asked
+    if isinstance(version, BaseException):
+        raise version
+    if isinstance(listing, BaseException):
+        raise listing
+    return version, listing
 
 
-async def _accounts() -> Listing[Account]:
-    return await broker.client().accounts()
+async def _version(silence: Silence) -> Answer[str]:
+    try:
+        return await broker.client().version()
+    finally:
+        silence.end()
 
 
-def check() -> list[Found]:
-    """Return how broker, accounts and clock stand."""
-    reached = reach()
-    found = Found(Part.BROKER, reached.fault, reached.says, reached.took)
-    return [found, _accounts_of(reached), _clock()]
+async def _accounts(silence: Silence) -> Listing[Account]:
+    try:
+        return await broker.client().accounts()
+    finally:
+        silence.end()
+
+
+class BrokerCheck:
+    """How broker, accounts and clock stand, and what can be said while the broker lets us wait."""
+
+    def __init__(self) -> None:
+        self._silence = Silence()
+        self._took = 0.0
+
+    def check(self) -> list[Found]:
+        reached = reach(self._silence)
+        if reached.accounts is not None:
+            self._took = reached.took
+        found = Found(Part.BROKER, reached.fault, reached.says, reached.took)
+        return [found, _accounts_of(reached), _clock()]
+
+    def meanwhile(self) -> list[Found]:
+        """Tell that the broker is silent, for longer than it takes to answer at other times."""
+        waited = self._silence.seconds
+        if waited < max(SILENT_AFTER, 2 * self._took):
+            return []
+        return [Found(Part.BROKER, Fault.BROKER_SILENT, f"asked twice at once, and silent for {waited:.0f} s", waited)]
 
 
 def _accounts_of(reached: Reach) -> Found:

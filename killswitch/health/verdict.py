@@ -48,7 +48,7 @@ MEANS: Mapping[Verdict, str] = {
     Verdict.FLAWED: "A kill goes through as ever. Something beside its way is not as it should be.",
     Verdict.UNGUARDED: "A kill goes through as ever. If something fails in the middle of it, nobody takes over.",
     Verdict.SLOWER: "A kill goes through, by seconds later.",
-    Verdict.NOT_KNOWN: "Nobody looks, or the page hears nothing. Treat it as not armed.",
+    Verdict.NOT_KNOWN: "Nobody looks, the broker is silent, or the page hears nothing. Treat it as not armed.",
     Verdict.NOT_ARMED: "A kill would not go through. The line for the shell stands beside it, ready to be copied.",
 }
 
@@ -61,6 +61,7 @@ class Part(TextChoices):
     REDIS = "redis", "Redis"
     WORKER = "worker", "Worker"
     WATCHDOG = "watchdog", "Watchdog"
+    KILLS = "kills", "Kills under way"
     DATABASE = "database", "Database"
     DISK = "disk", "Disk"
     BOOK = "book", "Open book"
@@ -81,6 +82,7 @@ CHECKED: Mapping[Part, str] = {
     "address, and asks the broker.",
     Part.WATCHDOG: "Each watchdog says when it has looked for kills that nobody takes up, with the broker’s address, "
     "and asks the broker.",
+    Part.KILLS: "Whether a kill was left alone, since whoever was to carry it out is set to another broker.",
     Part.DATABASE: "What the lookout finds is written, and the time taken.",
     Part.DISK: "Free space where the database, journals and logs lie.",
     Part.BOOK: "How old the lists of open orders are, and whether they are whole.",
@@ -143,16 +145,31 @@ class Fault(Enum):
     WORKER_ELSEWHERE = Meaning(
         Part.WORKER,
         Verdict.NOT_ARMED,
-        "A worker asks another broker: a kill that it takes up would go there, and end as flat without touching an "
-        "order here.",
+        "A worker asks another broker: what the desk shows may be of there, and it leaves every kill alone that is "
+        "pressed for here.",
         "Stop that worker now. Start it again with the CLEAR_STREET_BASE_URL and the key of all the others.",
     )
     WATCHDOG_ELSEWHERE = Meaning(
         Part.WATCHDOG,
         Verdict.NOT_ARMED,
-        "A watchdog asks another broker: a kill that it takes over would go there, and end as flat without touching "
-        "an order here.",
+        "A watchdog asks another broker: it leaves every kill alone that is pressed for here.",
         "Stop that watchdog now. Start it again with the CLEAR_STREET_BASE_URL and the key of all the others.",
+    )
+    LOOKOUT_ELSEWHERE = Meaning(
+        Part.LOOKOUT,
+        Verdict.NOT_ARMED,
+        "This page and the lookout are set to different brokers: nobody has looked whether a kill that is pressed here "
+        "would go through.",
+        "See which of the two addresses is wrong, below under Lookout, and start that process again with the "
+        "CLEAR_STREET_BASE_URL and the key of all the others. The kill from a shell reaches the broker that its own "
+        "settings name.",
+    )
+    KILL_LEFT = Meaning(
+        Part.KILLS,
+        Verdict.NOT_ARMED,
+        "A kill lies untouched: it was pressed for another broker than the one that was to carry it out is set to.",
+        f"{CALL}, or kill from a shell that is set to the right broker. Then start that process again with the "
+        "CLEAR_STREET_BASE_URL and the key of all the others.",
     )
     DISK_FULL = Meaning(
         Part.DISK,
@@ -165,6 +182,13 @@ class Fault(Enum):
         Verdict.NOT_KNOWN,
         "A part that every kill needs could not be checked: whether it would go through is not known.",
         "Treat it as not armed. The log of the lookout says why.",
+    )
+    BROKER_SILENT = Meaning(
+        Part.BROKER,
+        Verdict.NOT_KNOWN,
+        "The broker, asked twice at once, has been silent for some seconds: whether a cancel would get there is not "
+        "known.",
+        f"Treat it as not armed: press all the same, and if it stays silent: {CALL[0].lower()}{CALL[1:]}.",
     )
     NOBODY_LOOKS = Meaning(
         Part.LOOKOUT,

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
 from killswitch.book.models import Account, AccountList
 from killswitch.book.operations import refresh
+from killswitch.health.entries import place
 from killswitch.health.models import Finding, Watch
 from killswitch.health.verdict import Fault, Part, Verdict
 from killswitch.notary.models import Notary
@@ -14,7 +16,9 @@ from killswitch.notary.models import Notary
 def shine(verdict: Verdict = Verdict.ARMED, *, seconds_ago: float = 0, **faults: Fault) -> None:
     """Write what a lookout would have written."""
     at = timezone.now() - timedelta(seconds=seconds_ago)
-    Watch.objects.update_or_create(id=1, defaults={"seen_at": at, "verdict": verdict, "since": at, "where": "host-a"})
+    values = {"seen_at": at, "verdict": verdict, "since": at, "where": "host-a"}
+    here = place(settings.CLEAR_STREET_BASE_URL)
+    Watch.objects.update_or_create(id=1, defaults={**values, "broker": here})
     for part in Part:
         if part != Part.LOOKOUT:
             code = faults[part.value].code if part.value in faults else ""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -100,6 +101,40 @@ class TestChecker:
             go_on.set()
         wait_for(lambda: fault_of(checker) is None, "what the check found in the end")
         checker.pause()
+
+    def test_tells_what_can_be_told_meanwhile_and_does_not_take_it_back(self) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+        silent = Found(Part.REDIS, Fault.BROKER_SILENT, "silent")
+        answers = iter([WELL, GONE])
+        is_silent = False
+
+        def check() -> list[Found]:
+            if is_silent:
+                begun.set()
+                go_on.wait(30)
+            return [next(answers)]
+
+        line = Line("a test", check, SILENCE, limit=30, every=0, strikes=2, meanwhile=lambda: [silent] * is_silent)
+        checker = Checker(line)
+        checker.resume()
+        checker.once()
+        assert not checker.has_news()
+        is_silent = True
+        thread = threading.Thread(target=checker.once)
+        thread.start()
+        assert begun.wait(10)
+        assert checker.has_news()
+        assert fault_of(checker) == Fault.BROKER_SILENT
+        assert not checker.has_news()
+        go_on.set()
+        thread.join(10)
+        assert fault_of(checker) == Fault.REDIS_GONE, "at the first strike: it was told before"
+
+    def test_tells_nothing_better_meanwhile_than_what_it_found(self) -> None:
+        checker = checker_of([GONE])
+        checker.once()
+        checker.line = replace(checker.line, meanwhile=lambda: [Found(Part.REDIS, Fault.REDIS_GONE, "silent")])
+        assert not checker.has_news()
 
     def test_forgets_what_it_found_when_somebody_else_looks(self) -> None:
         checker = checker_of([WELL], [WELL])

@@ -139,11 +139,11 @@ class TestBroker:
     def test_names_its_accounts_and_those_that_are_missing(self, make_simulator: Any) -> None:
         simulator: SimulatorProcess = make_simulator("--accounts", "3", "--orders", "2")
         refresh(requests_per_second=50, now=NOW())
-        well = {found.part: found for found in reach.check()}
+        well = {found.part: found for found in reach.BrokerCheck().check()}
         assert [found.fault for found in well.values()] == [None, None, None]
         assert well[Part.ACCOUNTS].says == "3 named"
         Account.objects.create(account_id=7, open_orders=3, listed_at=NOW())
-        missing = {found.part: found for found in reach.check()}[Part.ACCOUNTS]
+        missing = {found.part: found for found in reach.BrokerCheck().check()}[Part.ACCOUNTS]
         assert missing.fault == Fault.ACCOUNTS_UNSURE
         assert missing.says == "3 named; missing, though orders were open there: 7"
         assert simulator.api_key not in repr(well)

@@ -88,6 +88,27 @@ class TestLight:
         assert (light.verdict, light.faults) == (Verdict.NOT_ARMED, ())
         assert "once that has held" in light.sentence
 
+    def test_is_not_armed_where_the_lookout_asks_another_broker(self, settings: Any) -> None:
+        shine(disk=Fault.DISK_LOW)
+        settings.CLEAR_STREET_BASE_URL = "https://elsewhere.example.com"
+        light = queries.light()
+        assert (light.verdict, light.faults) == (Verdict.NOT_ARMED, (Fault.LOOKOUT_ELSEWHERE, Fault.DISK_LOW))
+        assert (
+            light.parts[-1].says == "host-a asks http://127.0.0.1:9; this page is set to https://elsewhere.example.com"
+        )
+        assert (light.parts[-1].word, light.break_glass[:6]) == ("down", "python")
+
+    def test_says_first_that_nobody_looks_at_any_broker(self, settings: Any) -> None:
+        shine(seconds_ago=60)
+        settings.CLEAR_STREET_BASE_URL = "https://elsewhere.example.com"
+        assert queries.light().faults == [Fault.NOBODY_LOOKS]
+
+    @pytest.mark.parametrize("address", ["HTTP://127.0.0.1:9/", "http://me:x@127.0.0.1:9/v1"])
+    def test_knows_one_broker_however_it_is_written(self, address: str, settings: Any) -> None:
+        shine()
+        settings.CLEAR_STREET_BASE_URL = address
+        assert queries.light().verdict == Verdict.ARMED
+
     def test_goes_by_the_databases_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A web machine whose clock is an hour off shows the same ages."""
         shine(seconds_ago=3)

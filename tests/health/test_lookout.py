@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -13,9 +15,11 @@ from killswitch.health import queries
 from killswitch.health.models import Finding, Heartbeat, Watch
 from killswitch.health.queries import Light
 from killswitch.health.verdict import Fault, Part, Verdict
-from tests.conftest import database_url, wait_for
+from killswitch.kills.carry_out import carry_out
+from tests.conftest import ask_broker_at, database_url, wait_for
 from tests.faults.stack import Process, Stack
 from tests.health.light import keep_well
+from tests.kills.conftest import Press
 
 NO_ACCOUNTS = '{"data": [], "metadata": {"total_items": 0}}'
 QUICK = {"LIGHT_EVERY_SECONDS": "0.3", "LIGHT_DISK_LOW_MB": "10"}
@@ -26,7 +30,7 @@ def stack(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     """Redis, a broker with two accounts, and what else the light asks for: a fresh book, a notary."""
     made = Stack(database_url(), **QUICK)
     broker = made.broker("--accounts", "2", "--orders", "3")
-    monkeypatch.setenv("CLEAR_STREET_BASE_URL", broker.url)
+    ask_broker_at(broker.url, monkeypatch)
     monkeypatch.setenv("CLEAR_STREET_API_KEY", broker.api_key)
     keep_well()
     yield made
@@ -59,6 +63,27 @@ def shows(verdict: Verdict, *faults: Fault, seconds: float = 30) -> Light:
             pytest.fail(f"waited {seconds:g} s in vain for {told()}")
         time.sleep(0.05)
     return light
+
+
+def tells(fault: Fault, seconds: float = 30) -> Light:
+    """Wait until the light tells of a fault, whatever else it tells, and return it."""
+
+    def look() -> Light | None:
+        light = queries.light()
+        return light if fault in light.faults else None
+
+    light: Light = wait_for(look, f"the light to tell: {fault.code}", seconds)
+    return light
+
+
+@contextmanager
+def silent(stack: Stack) -> Iterator[None]:
+    """Have the broker take connections and answer none."""
+    os.kill(stack.simulator.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(stack.simulator.pid, signal.SIGCONT)
 
 
 def part_of(light: Light, part: Part) -> queries.PartStanding:
@@ -103,6 +128,19 @@ class TestWorker:
 
 
 @pytest.mark.usefixtures("transactional_db")
+class TestWatchdog:
+    def test_that_is_frozen_is_missed_and_found_again(self, all_of_it: dict[str, Process]) -> None:
+        """Its process is there, its connections stand: only its heartbeat tells."""
+        all_of_it["watchdog"].freeze()
+        light = shows(Verdict.UNGUARDED, Fault.WATCHDOG_GONE)
+        assert "was last heard of" in part_of(light, Part.WATCHDOG).says
+        assert all_of_it["watchdog"].exit_code is None
+        all_of_it["watchdog"].thaw()
+        shows(Verdict.ARMED)
+        assert changes() == [("not_known", "armed"), ("armed", "unguarded"), ("unguarded", "armed")]
+
+
+@pytest.mark.usefixtures("transactional_db")
 class TestRedis:
     @pytest.mark.parametrize("how", [Process.kill, Process.freeze])
     def test_that_does_not_answer_keeps_nothing_else_from_being_told(
@@ -115,11 +153,6 @@ class TestRedis:
             wait_for(lambda part=part: checked_after(part, broken_at), f"{part} to be looked at again", 8)
         shows(Verdict.SLOWER, Fault.REDIS_GONE)
 
-
-def checked_after(part: Part, moment: object) -> bool:
-    standing = part_of(queries.light(), part)
-    return standing.fault is None and standing.checked_at is not None and standing.checked_at > moment
-
     def test_that_comes_back_with_nothing_in_it_is_found_again(
         self, all_of_it: dict[str, Process], stack: Stack
     ) -> None:
@@ -128,6 +161,11 @@ def checked_after(part: Part, moment: object) -> bool:
         stack.lose_queue()
         stack.redis()
         shows(Verdict.ARMED, seconds=60)
+
+
+def checked_after(part: Part, moment: object) -> bool:
+    standing = part_of(queries.light(), part)
+    return standing.fault is None and standing.checked_at is not None and standing.checked_at > moment
 
 
 @pytest.mark.usefixtures("transactional_db")
@@ -149,13 +187,58 @@ class TestBroker:
     def test_that_is_silent_disarms_and_keeps_nothing_else_from_being_told(
         self, all_of_it: dict[str, Process], stack: Stack
     ) -> None:
-        os.kill(stack.simulator.pid, signal.SIGSTOP)
-        try:
+        with silent(stack):
             shows(Verdict.NOT_ARMED, Fault.BROKER_GONE)
             silent_at = timezone.now()
             wait_for(lambda: checked_after(Part.REDIS, silent_at), "Redis to be looked at again", 8)
-        finally:
-            os.kill(stack.simulator.pid, signal.SIGCONT)
+
+    def test_that_hangs_is_told_of_before_any_request_has_timed_out(self, stack: Stack) -> None:
+        """It takes connections and answers none of them: the usual pace, and requests that wait for long."""
+        stack.environment["CLEAR_STREET_TIMEOUT_SECONDS"] = "30"
+        stack.redis()
+        stack.watchdog()
+        stack.worker()
+        stack.lookout(LIGHT_EVERY_SECONDS="3")
+        shows(Verdict.ARMED)
+        with silent(stack):
+            began = time.monotonic()
+            light = tells(Fault.BROKER_SILENT)
+            took = time.monotonic() - began
+            assert (light.tone, part_of(light, Part.BROKER).word) == ("red", "not known")
+            assert light.break_glass
+        assert took < 7, "three seconds until it is asked again, two and a half of silence, and a busy machine"
+        shows(Verdict.ARMED)
+
+    def test_that_hangs_stays_red_once_requests_have_timed_out(self, stack: Stack) -> None:
+        stack.environment["CLEAR_STREET_TIMEOUT_SECONDS"] = "4"
+        stack.redis()
+        stack.watchdog()
+        stack.worker()
+        stack.lookout()
+        shows(Verdict.ARMED)
+        with silent(stack):
+            tells(Fault.BROKER_SILENT)
+            tells(Fault.BROKER_GONE)
+        shows(Verdict.ARMED)
+        told = [after for _, after in changes()]
+        assert told.index("not_known") == 1
+        assert "armed" not in told[1:-1], "it did not flicker"
+
+    @pytest.mark.parametrize("call", ["version", "accounts"])
+    def test_that_answers_slowly_once_changes_nothing(self, call: str, stack: Stack) -> None:
+        stack.redis()
+        stack.watchdog()
+        stack.worker()
+        stack.lookout(CLEAR_STREET_TIMEOUT_SECONDS="30")
+        shows(Verdict.ARMED)
+        stack.control.add_fault(match={"call": call}, do={"delay_ms": 4000}, times=1)
+
+        def is_told() -> bool:
+            return "; once since then: " in Finding.objects.get(part=Part.BROKER).says
+
+        wait_for(is_told, "the slow answer to come")
+        wait_for(lambda: not is_told(), "a good one after it")
+        assert changes() == [("not_known", "armed")]
 
     def test_that_names_no_account_disarms(self, stack: Stack) -> None:
         stack.control.add_fault(match={"call": "accounts"}, do={"body": {"raw": NO_ACCOUNTS}})
@@ -179,6 +262,31 @@ def lose_one(stack: Stack) -> bool:
     wait_for(goes_on, "good answers after the one that is lost")
     stack.control.remove_fault(fault)
     return any("; once since then: 503" in says for says in seen)
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestAnotherBroker:
+    def test_than_this_process_is_set_to_disarms(self, all_of_it: dict[str, Process], settings: Any) -> None:
+        """The lookout is right and the page is not, or the other way round: neither can know."""
+        here = settings.CLEAR_STREET_BASE_URL
+        settings.CLEAR_STREET_BASE_URL = "https://elsewhere.example.com"
+        light = shows(Verdict.NOT_ARMED, Fault.LOOKOUT_ELSEWHERE)
+        assert part_of(light, Part.LOOKOUT).says.endswith(
+            f" asks {here}; this page is set to https://elsewhere.example.com"
+        )
+        assert light.break_glass
+        settings.CLEAR_STREET_BASE_URL = here
+        shows(Verdict.ARMED)
+
+    def test_of_a_watchdog_alone_leaves_a_kill_untouched_and_disarms(self, stack: Stack, press: Press) -> None:
+        stack.redis()
+        stack.watchdog(CLEAR_STREET_BASE_URL="http://127.0.0.1:9")
+        stack.lookout()
+        kill = press(account=19816)
+        light = tells(Fault.KILL_LEFT)
+        assert (light.verdict, Fault.WATCHDOG_ELSEWHERE in light.faults) == (Verdict.NOT_ARMED, True)
+        carry_out(kill.id)
+        wait_for(lambda: Fault.KILL_LEFT not in queries.light().faults, "the light to follow")
 
 
 @pytest.mark.usefixtures("transactional_db")

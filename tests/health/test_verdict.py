@@ -7,7 +7,7 @@ import pytest
 from killswitch.health.verdict import BREAK_GLASS, CHECKED, Fault, Part, Verdict, judge
 
 WELL: dict[Part, Fault | None] = dict.fromkeys((part for part in Part if part != Part.LOOKOUT), None)
-UNCHECKED = (Fault.UNCHECKED, Fault.UNCHECKED_VITAL, Fault.NOBODY_LOOKS, Fault.NOBODY)
+UNCHECKED = (Fault.UNCHECKED, Fault.UNCHECKED_VITAL, Fault.NOBODY_LOOKS, Fault.NOBODY, Fault.LOOKOUT_ELSEWHERE)
 OF_A_PART = [fault for fault in Fault if fault not in UNCHECKED]
 
 F = Fault

@@ -1,0 +1,3 @@
+from tests.kills.conftest import press
+
+__all__ = ["press"]
