@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from html import escape
+from statistics import median_low
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from django.utils.safestring import SafeString
 
 from killswitch.book.models import Account, AccountList
 from killswitch.book.queries import account_list, accounts
+from killswitch.health.alive import BOOK_OLD
 from killswitch.kills.decision import FILTER_FIELDS, FILTER_NAMES, LARGEST_ACCOUNT, InvalidDecision, read_filter
 from killswitch.kills.models import Kill
 from killswitch.kills.queries import sweeping_kill_by_account
@@ -35,10 +37,16 @@ SPARK_HEIGHT = 12
 SPARK_FULL_AT = 5  # so that one order does not look like a storm
 
 
-@dataclass(frozen=True)
+# So many orders in a minute, and so many times what comes to the account in the middle, are unusual.
+UNUSUAL_LEAST = 20
+UNUSUAL_TIMES = 5
+
+
+@dataclass
 class AccountRow:
     account: Account
     kill: Kill | None
+    is_unusual: bool = False  # more orders arrived than on others
 
     @property
     def kill_words(self) -> str:
@@ -86,6 +94,7 @@ class AccountRow:
                 account.unpriced,
                 account.oldest_at,
                 account.arrivals,
+                self.is_unusual,
                 self.kill and self.kill.id,
                 self.kill_words,
             )
@@ -110,10 +119,15 @@ class AccountRow:
             "notional": dollars(account.notional) if is_listed else "unknown",
             "unpriced": f" <small>{unpriced(account.unpriced)}</small>" if account.unpriced else "",
             "oldest": _age(account.oldest_at, now) if account.oldest_at else NOTHING,
-            "arrived": figure(self.arrived) if is_listed else NOTHING,
+            "arrived": self._arrived() if is_listed else NOTHING,
             "spark": spark(account.arrivals) if self.arrived else "",
             "list": self._list(now),
         }
+
+    def _arrived(self) -> str:
+        if not self.is_unusual:
+            return figure(self.arrived)
+        return f'<span class="mark">unusual</span> <strong>{figure(self.arrived)}</strong>'
 
     def _mark(self) -> str:
         if self.kill is None:
@@ -183,6 +197,16 @@ COLUMNS: tuple[Column[AccountRow], ...] = (
 )
 
 
+def mark_unusual(rows: Sequence[AccountRow]) -> None:
+    """Mark the accounts to which far more orders came within the last minute than to the one in the middle."""
+    listed = [row for row in rows if row.account.listed_at is not None]
+    if not listed:
+        return
+    least = max(UNUSUAL_LEAST, UNUSUAL_TIMES * median_low(row.arrived for row in listed))
+    for row in listed:
+        row.is_unusual = row.arrived >= least
+
+
 class Block:
     """Some rows that stand together, and how to tell whether they have changed."""
 
@@ -225,6 +249,7 @@ class Desk:
         asked = asked if asked is not None else QueryDict()
         self.address = reverse("choose" if is_choice else "desk")
         self.sorting = Sorting(COLUMNS, asked, address=self.address)
+        mark_unusual(rows)
         self.rows = self.sorting.sort(rows)
         self.listed = listed
         self.may_kill = may_kill
@@ -243,6 +268,32 @@ class Desk:
             )
         self.buys = sum(row.account.buys for row in rows)
         self.sells = sum(row.account.sells for row in rows)
+
+        self.arrived = sum(row.arrived for row in rows)
+
+    @property
+    def unusual(self) -> int:
+        return sum(row.is_unusual for row in self.rows)
+
+    @property
+    def most_arrivals_first(self) -> str:
+        return self.sorting.by("-arrivals")
+
+    @cached_property
+    def newest_at(self) -> datetime | None:
+        """Return when a list was made last; None where none ever was."""
+        return max((row.account.listed_at for row in self.rows if row.account.listed_at), default=None)
+
+    @property
+    def are_lists_left(self) -> bool:
+        """Say whether all lists are old: not one account after the other, as they always are, but none was renewed."""
+        return self.newest_at is not None and timezone.now() - self.newest_at > BOOK_OLD
+
+    @property
+    def is_still_tried(self) -> bool:
+        """Say whether somebody goes on asking for lists."""
+        tried = (row.account.tried_at for row in self.rows)
+        return any(at is not None and timezone.now() - at <= BOOK_OLD for at in tried)
 
     @property
     def latched(self) -> int:

@@ -69,13 +69,18 @@ class Sorting(Generic[T]):
         """Return the address of what is shown."""
         return self._to(self._asked_for())
 
+    def by(self, value: str) -> str:
+        """Return the address of the same rows in another order."""
+        query = self._asked_for()
+        query["sort"] = value
+        return self._to(query)
+
     def _heading(self, column: Column[T]) -> Heading:
         is_here = column is self.column
         falls_next = not self.is_falling if is_here else column.is_figure
-        query = self._asked_for()
-        query["sort"] = f"-{column.name}" if falls_next else column.name
+        address = self.by(f"-{column.name}" if falls_next else column.name)
         aria_sort = ("descending" if self.is_falling else "ascending") if is_here else ""
-        return Heading(column.name, column.label, column.is_figure, self._to(query), aria_sort)
+        return Heading(column.name, column.label, column.is_figure, address, aria_sort)
 
     def _asked_for(self) -> QueryDict:
         query = self._asked.copy()

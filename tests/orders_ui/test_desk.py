@@ -1,5 +1,8 @@
 """The desk and one account."""
 
+import re
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -102,6 +105,85 @@ class TestDesk:
         assert "<script>x" not in text
         assert "&lt;script&gt;x" in text
         assert "&lt;i&gt;" in text
+
+
+class TestOldLists:
+    """The worker is dead, or beat: what the desk shows stands still, and looks as always."""
+
+    def test_are_loud_where_the_sums_stand(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), account_id=1001, seconds=250)
+        fill(order(2), account_id=1002, seconds=400)
+        text = plain(text_of(desk_client, "/"))
+        assert "Nobody refreshes the lists. The newest is 4 min old, and these sums are of then." in text
+        assert "See that beat and a Celery worker run. A kill does not wait for lists" in text
+
+    def test_come_with_the_next_poll_of_a_page_that_is_open(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1))
+        has = desk_client.get("/").context["desk"].has
+        Account.objects.update(
+            listed_at=timezone.now() - timedelta(seconds=250), tried_at=timezone.now() - timedelta(seconds=250)
+        )
+        assert 'id="lists-left"' in text_of(desk_client, "/", data={"has": has}, headers=HTMX)
+
+    def test_are_not_called_so_while_some_are_renewed(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), account_id=1001, seconds=4000)
+        fill(order(2), account_id=1002, seconds=50)
+        assert 'id="lists-left"' not in text_of(desk_client, "/")
+
+    def test_are_told_apart_from_tries_that_fail(self, desk_client: Client, fill: Fill) -> None:
+        fill(order(1), seconds=250)
+        Account.objects.update(tried_at=timezone.now(), error="the broker failed")
+        text = plain(text_of(desk_client, "/"))
+        assert "every try fails. The newest is 4 min old" in text
+        assert "Nobody refreshes" not in text
+
+
+class TestUnusual:
+    """An algorithm that runs away, among accounts that go on as always."""
+
+    @pytest.fixture
+    def desk_of(self, desk_client: Client, fill: Fill) -> Callable[..., str]:
+        def desk_of(*arrived: int, query: str = "") -> str:
+            for number, count in enumerate(arrived):
+                fill(order(number), account_id=1001 + number)
+                Account.objects.filter(account_id=1001 + number).update(arrivals=[count, *[0] * 11])
+            return text_of(desk_client, f"/{query}")
+
+        return desk_of
+
+    def test_arrivals_are_a_word_and_a_figure(self, desk_of: Callable[..., str]) -> None:
+        text = desk_of(3, 120, 4, 0)
+        assert text.count('<span class="mark">unusual</span>') == 1
+        assert '<span class="mark">unusual</span> <strong>120</strong>' in text
+        assert "<dt>Arrivals, 1 min</dt><dd>127 <small>" in text
+        assert ">unusual on 1 account</a>" in text
+
+    @pytest.mark.parametrize("arrived", [(3, 19, 4, 0), (200, 220, 180, 400), (500,), ()])
+    def test_is_not_said_of_a_few_nor_of_what_comes_everywhere(
+        self, arrived: tuple[int, ...], desk_of: Callable[..., str]
+    ) -> None:
+        assert 'class="mark"' not in desk_of(*arrived)
+
+    def test_the_word_leads_to_the_most_first(self, desk_of: Callable[..., str], desk_client: Client) -> None:
+        text = desk_of(3, 120, 4, 300, 2, query="?q=x")
+        found = re.search(r'<a id="sort-unusual" class="mark" href="([^"]+)"', text)
+        assert found is not None
+        address = found[1].replace("&amp;", "&")
+        assert "q=x" in address
+        rows = desk_client.get(address).context["desk"].rows
+        assert [row.account.account_id for row in rows][:2] == [1004, 1002]
+
+    def test_comes_with_the_next_poll_though_only_others_have_changed(
+        self, desk_of: Callable[..., str], desk_client: Client
+    ) -> None:
+        desk_of(100, 100, 100)
+        has = desk_client.get("/").context["desk"].has
+        Account.objects.exclude(account_id=1001).update(arrivals=[0] * 12)
+        assert '<span class="mark">unusual</span>' in text_of(desk_client, "/", data={"has": has}, headers=HTMX)
+
+
+def plain(text: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", "", text).split())
 
 
 class TestAccount:
