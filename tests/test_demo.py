@@ -1,10 +1,12 @@
 """`make demo` as another program drives it: log in, kill in four ways, and hold the broker's log against the record."""
 
+import errno
 import http.cookiejar
 import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from killswitch.demo.__main__ import taken_port
 
 from .conftest import ROOT, wait_for
 
@@ -187,6 +191,26 @@ def test_all_ends_on_sigterm_and_starts_again_on_the_same_data(tmp_path: Path) -
         assert again == kill
     finally:
         second.stop()
+
+
+def test_two_demos_that_start_at_once_take_two_ports() -> None:
+    with taken_port() as first, taken_port() as second:
+        assert first.getsockname()[1] != second.getsockname()[1]
+
+
+def test_nobody_waits_at_a_web_process_that_is_gone(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    try:
+        os.kill(demo.told["processes"]["web"], signal.SIGTERM)
+        address = urllib.parse.urlsplit(demo.told["url"])
+        wait_for(lambda: is_refused(str(address.hostname), int(address.port or 0)), "the port to be closed")
+    finally:
+        demo.stop()
+
+
+def is_refused(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == errno.ECONNREFUSED
 
 
 def is_alive(pid: int) -> bool:

@@ -24,6 +24,7 @@ from killswitch.demo.processes import Died, Processes
 
 FOLDER = Path(os.environ.get("DEMO_FOLDER", ".run"))
 FIRST_PORT, LAST_PORT = 8000, 8099
+BACKLOG = 128
 SIMULATOR_KEY = "simulator-key"
 # A scene that moves, and that a kill of everything still brings to rest.
 SCENE = [
@@ -70,10 +71,16 @@ def run() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     (FOLDER / "demo.json").unlink(missing_ok=True)
-    environment = make_environment()
-    processes = Processes(FOLDER / "logs", environment)
+    with taken_port() as door:
+        environment = make_environment(door)
+        processes = Processes(FOLDER / "logs", environment)
+        return go_on(processes, environment, door, stopping)
+
+
+def go_on(processes: Processes, environment: dict[str, str], door: socket.socket, stopping: threading.Event) -> int:
+    """Start everything and wait for the end."""
     try:
-        password = start_all(processes, environment, stopping)
+        password = start_all(processes, environment, door, stopping)
         if not stopping.is_set():
             announce(processes, environment, password)
             watch(processes, stopping)
@@ -84,7 +91,7 @@ def run() -> int:
     return 0
 
 
-def make_environment() -> dict[str, str]:
+def make_environment(door: socket.socket) -> dict[str, str]:
     """Return the environment of every process. The broker's address and key come from outside when both are set."""
     folder = FOLDER.resolve()
     environment = dict(os.environ)
@@ -96,7 +103,7 @@ def make_environment() -> dict[str, str]:
         DATABASE_URL=f"sqlite:///{folder}/{database_name(environment)}",
         REDIS_URL=f"unix://{redis_server.socket_path(folder)}",
         ALLOWED_HOSTS="127.0.0.1,localhost",
-        WEB_BIND=f"127.0.0.1:{free_port()}",
+        WEB_BIND=f"127.0.0.1:{door.getsockname()[1]}",
         PYTHONUNBUFFERED="1",
     )
     return environment
@@ -118,19 +125,22 @@ def kept_secret(name: str, size: int) -> str:
     return path.read_text()
 
 
-def free_port() -> int:
+def taken_port() -> socket.socket:
+    """Listen on a port that is free, for the web process: what is only looked at is somebody else's a moment later."""
     for port in range(FIRST_PORT, LAST_PORT + 1):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        door = socket.socket()
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind(("127.0.0.1", port))
+            door.listen(BACKLOG)
+        except OSError:
+            door.close()
+            continue
+        return door
     raise OSError(f"no free port from {FIRST_PORT} to {LAST_PORT}")
 
 
-def start_all(processes: Processes, environment: dict[str, str], stopping: threading.Event) -> str:
+def start_all(processes: Processes, environment: dict[str, str], door: socket.socket, stopping: threading.Event) -> str:
     """Start every part and wait until each answers. Return the password of the demo's users."""
     start_redis(processes, environment)
     if not environment.get("CLEAR_STREET_BASE_URL"):
@@ -157,10 +167,21 @@ def start_all(processes: Processes, environment: dict[str, str], stopping: threa
         "notary": [sys.executable, "manage.py", "notary"],
         "lookout": [sys.executable, "manage.py", "lookout"],
         "teller": [sys.executable, "manage.py", "teller"],
-        "web": [*python, "gunicorn", "-c", "killswitch/gunicorn.conf.py", "killswitch.wsgi"],
+        "web": [
+            *python,
+            "gunicorn",
+            "-c",
+            "killswitch/gunicorn.conf.py",
+            "--bind",
+            f"fd://{door.fileno()}",
+            "killswitch.wsgi",
+        ],
     }
     for name, command in commands.items():
-        processes.start(name, command, of_the_broker | told_alone.get(name, {}))
+        keeps = [door.fileno()] if name == "web" else []
+        processes.start(name, command, of_the_broker | told_alone.get(name, {}), keeps)
+    # Its own alone: once the web process is gone, nobody is to wait at it.
+    door.close()
     waits = {
         "web": lambda: answers(f"http://{environment['WEB_BIND']}/healthz"),
         "worker": lambda: says(processes.log_of("worker"), "ready."),

@@ -32,7 +32,14 @@ class Processes:
     def log_of(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        keeps: Sequence[int] = (),
+    ) -> None:
+        """Start a process that is handed the open files of the numbers `keeps`."""
         with self.log_of(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
                 command,
@@ -40,6 +47,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**self._environment, **(environment or {})},
+                pass_fds=keeps,
                 start_new_session=True,  # Ctrl-C is ours to hand on, in order
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
