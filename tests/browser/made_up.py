@@ -11,10 +11,12 @@ from playwright.sync_api import Page
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
+from killswitch.book.models import Account
 from killswitch.book.operations import refresh, save
 from killswitch.broker import Listing
 from killswitch.health.verdict import Fault, Verdict
 from killswitch.kills.acknowledgements import acknowledge
+from killswitch.kills.claims import claim
 from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill, State
 from killswitch.telling.models import Delivery
@@ -39,6 +41,14 @@ class MadeUp:
     def light(self, how: str) -> None:
         verdict, faults = LIGHTS[how]
         shine(verdict, seconds_ago=-LONG, **faults)
+
+    def lists(self, how: str) -> None:
+        accounts = Account.objects.all()
+        if how == "unusual":
+            accounts.filter(account_id=FIRST).update(arrivals=[0] * 8 + [4, 20, 44, 61])
+            return
+        at = timezone.now() - timedelta(seconds=250)
+        accounts.update(listed_at=at, tried_at=at)
 
     def empty_account(self) -> int:
         self.book()
@@ -89,6 +99,14 @@ def running() -> Kill:
     return kill
 
 
+def left_alone() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), scope="all orders on 2 accounts", broker="api.example.com (OTHER)")
+    _order(kill, 0, outcome="pending")
+    kill.sweeps.update(lease_until=None, first_attempt_at=None)
+    claim(kill.id, "worker worker@desk-2 4711")
+    return kill
+
+
 def flat() -> Kill:
     kill = make_kill(engaged_by_id=_desk(), reason="")
     _order(kill, 0, outcome="canceled")
@@ -134,6 +152,7 @@ def dry_run() -> Kill:
 
 KILLS: dict[str, Callable[[], Kill]] = {
     "running": running,
+    "left alone": left_alone,
     "flat": flat,
     "not flat": not_flat,
     "acknowledged": acknowledged,

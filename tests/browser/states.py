@@ -21,6 +21,9 @@ class Scene(Protocol):
     def light(self, how: str) -> None:
         """Let the armed light be "armed", "slower", "not armed"."""
 
+    def lists(self, how: str) -> None:
+        """Let the lists of open orders be "old", or tell of "unusual" arrivals on one account."""
+
     def empty_account(self) -> int:
         """Return an account that was listed and has no open order."""
 
@@ -70,6 +73,17 @@ def beside(how: str, address: str) -> Callable[[Scene], str]:
         scene.book()
         scene.kill(how)
         return address
+
+    return find
+
+
+def listed(how: str) -> Callable[[Scene], str]:
+    """Show the desk with lists that are so."""
+
+    def find(scene: Scene) -> str:
+        scene.book()
+        scene.lists(how)
+        return "/"
 
     return find
 
@@ -189,6 +203,8 @@ STATES = [
     State("light-not-armed", "desk", lit("not armed", "/light/")),
     State("light-not-known", "desk", at("/light/", book=False)),
     State("desk-without-accounts", "desk", at("/", book=False)),
+    State("desk-with-old-lists", "desk", listed("old")),
+    State("desk-with-unusual-arrivals", "desk", listed("unusual")),
     State("desk-while-one-runs", "desk", beside("running", "/")),
     State("desk-while-one-is-latched", "desk2", beside("latched", "/")),
     State("desk-for-compliance", "compliance", at("/")),
@@ -218,6 +234,7 @@ STATES = [
     ),
     State("confirm-refused", "compliance", at("/kills/new/?all_accounts=on"), status=403),
     State("kill-running", "desk", kill("running"), open_all),
+    State("kill-left-alone", "desk", kill("left alone"), open_all),
     State("kill-flat", "desk", kill("flat")),
     State("kill-not-flat", "desk", kill("not flat")),
     State("kill-unknown", "desk", kill("unknown")),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ import pytest
 from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
-from killswitch.health import queries
+from killswitch.health import queries, rows
+from killswitch.health.checker import Checker
+from killswitch.health.lookout import Lookout
 from killswitch.health.models import Finding, Heartbeat, Watch
 from killswitch.health.queries import Light
 from killswitch.health.verdict import Fault, Part, Verdict
@@ -93,6 +96,26 @@ def part_of(light: Light, part: Part) -> queries.PartStanding:
 def changes() -> list[tuple[str, str]]:
     entries = Entry.objects.filter(kind=Kind.LIGHT_CHANGED).order_by("id")
     return [(entry.data["before"], entry.data["after"]) for entry in entries]
+
+
+def test_looks_again_at_once_where_there_is_something_to_tell_before_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long the pause between two looks is."""
+    lookout, looks, news = Lookout(), threading.Semaphore(0), threading.Event()
+    monkeypatch.setattr(lookout, "once", lambda: looks.release() or 3600.0)
+    monkeypatch.setattr(rows, "give_back", lambda _: None)
+    monkeypatch.setattr(Checker, "has_news", lambda _: news.is_set())
+    monkeypatch.setattr(lookout, "_looks_since", 0.0)
+    thread = threading.Thread(target=lookout._for_ever)
+    thread.start()
+    try:
+        assert looks.acquire(timeout=10)
+        news.set()
+        assert looks.acquire(timeout=10)
+    finally:
+        lookout.stop()
+        thread.join(10)
 
 
 @pytest.mark.usefixtures("transactional_db")
