@@ -65,6 +65,7 @@ def web(
         patch.setenv("DATABASE_URL", database_url())
         patch.setenv("WEB_BIND", bind)
         patch.setenv("WEB_WORKERS", "1")
+        patch.setenv("LIGHT_EVERY_SECONDS", "60")  # what a state shows of the light is not old at once
         process = start(command)
         try:
             wait_for(lambda: answers(f"http://{bind}/healthz"), "the web process")

@@ -40,7 +40,7 @@ class MadeUp:
 
     def light(self, how: str) -> None:
         verdict, faults = LIGHTS[how]
-        shine(verdict, seconds_ago=-LONG, **faults)
+        shine(verdict, **faults)
 
     def lists(self, how: str) -> None:
         accounts = Account.objects.all()
@@ -82,7 +82,6 @@ class MadeUp:
 
 
 HTML = "text/html; charset=utf-8"
-LONG = 600  # seconds: nobody looks, and it stays as it is
 LIGHTS: dict[str, tuple[Verdict, dict[str, Fault]]] = {
     "armed": (Verdict.ARMED, {}),
     "slower": (Verdict.SLOWER, {"redis": Fault.REDIS_GONE, "trail": Fault.TRAIL_UNGUARDED}),
