@@ -182,6 +182,8 @@ def test_all_ends_on_sigterm_and_starts_again_on_the_same_data(tmp_path: Path) -
         "web",
     }
     kill = Person(first, "desk2").kill(account=19816)
+    os.kill(first.told["processes"]["web"], signal.SIGTERM)
+    wait_for(lambda: is_refused(first.told["url"]), "the port of a web process that is gone to be closed")
     assert first.stop() == 0
     assert not (tmp_path / "demo.json").exists()
     assert [pid for pid in first.told["processes"].values() if is_alive(pid)] == []
@@ -198,19 +200,10 @@ def test_two_demos_that_start_at_once_take_two_ports() -> None:
         assert first.getsockname()[1] != second.getsockname()[1]
 
 
-def test_nobody_waits_at_a_web_process_that_is_gone(tmp_path: Path) -> None:
-    demo = Demo(tmp_path)
-    try:
-        os.kill(demo.told["processes"]["web"], signal.SIGTERM)
-        address = urllib.parse.urlsplit(demo.told["url"])
-        wait_for(lambda: is_refused(str(address.hostname), int(address.port or 0)), "the port to be closed")
-    finally:
-        demo.stop()
-
-
-def is_refused(host: str, port: int) -> bool:
+def is_refused(url: str) -> bool:
+    address = urllib.parse.urlsplit(url)
     with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == errno.ECONNREFUSED
+        return probe.connect_ex((str(address.hostname), int(address.port or 0))) == errno.ECONNREFUSED
 
 
 def is_alive(pid: int) -> bool:
