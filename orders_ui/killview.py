@@ -140,7 +140,7 @@ class KillView(Incident):
     @property
     def tone(self) -> str:
         """Say which sound tells that it has come to rest. A dry run that finds something is fine."""
-        if self.kill.state == State.RUNNING:
+        if self.kill.state == State.RUNNING or self.is_unattended:
             return ""
         is_good = self.kill.state in QUIET or (self.kill.dry_run and self.kill.state == State.NOT_FLAT)
         return "good" if is_good else "bad"
@@ -152,7 +152,12 @@ class KillView(Incident):
     @property
     def icon(self) -> str:
         """Return what the browser shows beside the title."""
-        return f"icons/{self.kill.state}.svg"
+        return f"icons/{self.look}.svg"
+
+    @property
+    def look(self) -> str:
+        """Return the state that it looks like: one that nobody works on is not known to be anything."""
+        return State.UNKNOWN if self.is_unattended else self.kill.state
 
     @cached_property
     def break_glass(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Q, QuerySet
 
+from killswitch.kills.alarms import is_unattended
 from killswitch.kills.meanings import Meaning, meaning_of, standing
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
 from killswitch.kills.queries import (
@@ -104,7 +105,8 @@ class Times:
     """How fast it was."""
 
     attempted: Reached  # the first DELETE of an account, announced
-    answered: Reached  # an account's first answer, whatever it was
+    answered: Reached  # the first answer of an account that a DELETE was announced for, whatever it was
+    only_listed: int  # accounts that needed no DELETE so far: their list shows nothing that matches
     flat: Reached  # nothing open that matches, for the first time
 
     @classmethod
@@ -113,18 +115,25 @@ class Times:
         asked: dict[str, Any] = {"accounts": Count("id")}
         for name, column in columns.items():
             asked |= {f"{name}_count": Count(column), f"{name}_first": Min(column), f"{name}_last": Max(column)}
-        found = kill.sweeps.aggregate(**asked)
+        only_listed = Q(first_attempt_at=None, listed_at__isnull=False, open_orders=0)
+        found = kill.sweeps.aggregate(only_listed=Count("id", filter=only_listed), **asked)
+
+        def reached(name: str, accounts: int) -> Reached:
+            values = {key: found[f"{name}_{key}"] for key in ("count", "first", "last")}
+            return Reached(
+                engaged_at=kill.engaged_at,
+                accounts=accounts,
+                count=values["count"],
+                first_at=values["first"],
+                last_at=values["last"],
+            )
+
+        accounts, listed = found["accounts"], found["only_listed"]
         return cls(
-            **{
-                name: Reached(
-                    engaged_at=kill.engaged_at,
-                    accounts=found["accounts"],
-                    count=found[f"{name}_count"],
-                    first_at=found[f"{name}_first"],
-                    last_at=found[f"{name}_last"],
-                )
-                for name in columns
-            }
+            attempted=reached("attempted", accounts),
+            answered=reached("answered", accounts - listed),
+            flat=reached("flat", accounts),
+            only_listed=listed,
         )
 
 
@@ -195,11 +204,25 @@ class Incident:
         [self.kill] = as_they_stand([kill])
         self.is_running = not kill.is_over
         self.seconds = seconds_since(kill)
-        self.standing = standing(kill)
+
+    @cached_property
+    def is_unattended(self) -> bool:
+        """Say whether it runs, and nobody works on it: what its state says is of before."""
+        return is_unattended(self.kill)
+
+    @cached_property
+    def standing(self) -> str:
+        return standing(self.kill, is_unattended=self.is_unattended)
 
     @cached_property
     def meaning(self) -> Meaning:
-        return meaning_of(self.kill, has_orders=bool(self.call_count))
+        return meaning_of(self.kill, has_orders=bool(self.call_count), is_unattended=self.is_unattended)
+
+    @cached_property
+    def last_asked_at(self) -> datetime | None:
+        """When an account of it was last listed."""
+        at: datetime | None = self.kill.sweeps.aggregate(at=Max("listed_at"))["at"]
+        return at
 
     @cached_property
     def contradictions(self) -> list[str]:

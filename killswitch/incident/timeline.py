@@ -90,7 +90,8 @@ class Timeline:
         if times.attempted.first_at:
             yield self._at(times.attempted.first_at, "First DELETE announced")
         if times.answered.last_at:
-            yield self._at(times.answered.last_at, _so_far(times.answered, "answered"))
+            sent = "that was sent a DELETE " if times.only_listed else ""
+            yield self._at(times.answered.last_at, _so_far(times.answered, f"{sent}answered"))
         if times.flat.first_at and times.flat.count > 1:
             yield self._at(times.flat.first_at, "First account flat")
         if times.flat.last_at:

@@ -5,6 +5,8 @@ Asked for by every page while a kill runs: what is counted has an index of its o
 
 from django.db.models import Q
 
+from killswitch import database_clock
+
 from .claims import left_alone
 from .meanings import Alarm
 from .models import Kill, KilledOrder, Outcome
@@ -18,7 +20,7 @@ def raised(kill: Kill) -> dict[Alarm, int]:
     found = {
         Alarm.ELSEWHERE: int(left_alone(kill)),
         Alarm.WAITING: int(waits_for_a_worker(kill)),
-        Alarm.NOBODY: 0 if kill.is_over else abandoned(kill.id),
+        Alarm.NOBODY: unattended_accounts(kill),
         Alarm.ACCOUNTS: int(bool(kill.roster_error)),
         Alarm.ERRORS: kill.sweeps.exclude(error="").count(),
         Alarm.STUCK: KilledOrder.objects.filter(sweep__kill_id=kill.id, outcome=Outcome.STUCK).count(),
@@ -26,6 +28,25 @@ def raised(kill: Kill) -> dict[Alarm, int]:
         Alarm.LOST: lost_orders(kill),
     }
     return {alarm: count for alarm, count in found.items() if count}
+
+
+def is_unattended(kill: Kill) -> bool:
+    """Say whether nobody works on any part of a kill that is not over."""
+    if kill.is_over or seconds_since(kill) < TAKEN_UP_WITHIN_SECONDS:
+        return False
+    held = Q(ended_at=None, lease_until__gt=database_clock.now())
+    return not (kill.sweeps.filter(held).exists() or Kill.objects.filter(held, id=kill.id).exists())
+
+
+def unattended_accounts(kill: Kill) -> int:
+    """Count the accounts that nobody works on any more; at least one where the kill itself was let go of."""
+    if kill.is_over:
+        return 0
+    if count := abandoned(kill.id):
+        return count
+    if waits_for_a_worker(kill) or not is_unattended(kill):
+        return 0
+    return max(1, kill.sweeps.filter(ended_at=None).count())
 
 
 def waits_for_a_worker(kill: Kill) -> bool:

@@ -61,6 +61,16 @@ AFTER_THE_RELEASE = Meaning(
     "It has been released: it sweeps until it is quiet once more, and ends.",
     "Follow it to its end. New orders are not canceled after that.",
 )
+# Whatever its state says was to come, nobody brings it about.
+UNATTENDED = Meaning(
+    "Neither a worker nor the watchdog works on it: nothing more is sent, and nobody asks the broker what is open.",
+    "Treat it as not flat. If this stays for more than a few seconds, do not wait: the line below does the same from a "
+    "shell, or call the broker’s desk.",
+)
+UNATTENDED_DRY_RUN = Meaning(
+    "Neither a worker nor the watchdog works on it. Nothing is sent.",
+    "It goes on once one of them is started.",
+)
 IN_A_DRY_RUN: Mapping[State, Meaning] = {
     State.RUNNING: Meaning("Looking up what would be canceled. Nothing is sent.", "Follow it to its end."),
     State.FLAT: Meaning(
@@ -173,16 +183,18 @@ ALARMS_AFTERWARDS: Mapping[Alarm, Meaning] = {
 }
 
 
-def standing(kill: Kill) -> str:
+def standing(kill: Kill, *, is_unattended: bool = False) -> str:
     """Say in a few words how a kill stands: "flat", "not flat, latched", "dry run: not flat"."""
-    words = str(State(kill.state).label)
-    if kill.is_held and kill.state != State.LATCHED:
+    words = "nobody works on it" if is_unattended else str(State(kill.state).label)
+    if kill.is_held and (is_unattended or kill.state != State.LATCHED):
         words += ", latched"
     return f"dry run: {words}" if kill.dry_run else words
 
 
-def meaning_of(kill: Kill, *, has_orders: bool = True) -> Meaning:
+def meaning_of(kill: Kill, *, has_orders: bool = True, is_unattended: bool = False) -> Meaning:
     """Say what the state of a kill means and what to do. `has_orders` says whether there are any to read out."""
+    if is_unattended:
+        return UNATTENDED_DRY_RUN if kill.dry_run else UNATTENDED
     meaning = _meaning_of(kill)
     return meaning if has_orders else replace(meaning, do=meaning.do.replace(CALL, ASK))
 

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from killswitch import words
+from killswitch.kills.alarms import is_unattended
 from killswitch.kills.meanings import standing as standing_of
 from killswitch.kills.meanings import wire
 from killswitch.kills.models import Kill, Outcome, State
@@ -106,7 +107,13 @@ def state(value: str) -> str:
 @register.filter
 def standing(kill: Kill) -> str:
     """Say how a kill stands, and whether it is latched or a dry run."""
-    return standing_of(kill)
+    return standing_of(kill, is_unattended=is_unattended(kill))
+
+
+@register.filter
+def look(kill: Kill) -> str:
+    """Return the state that a kill looks like: one that nobody works on is not known to be anything."""
+    return State.UNKNOWN if is_unattended(kill) else kill.state
 
 
 @register.filter

@@ -376,3 +376,28 @@ class TestFiguresOfTime:
         text = plain(compliance.get(f"/kills/{killed.id}/").content.decode())
         assert "Every account answered – 1 of 2" in text
         assert "Every account flat – 1 of 2" in text
+
+    def test_count_as_asked_only_accounts_that_had_something_to_cancel(self, db: None, compliance: Client) -> None:
+        killed, now = make_kill(filter_data={"status": ["NEW"]}), timezone.now()
+        for account_id in range(6):
+            killed.sweeps.create(account_id=account_id, listed_at=now, open_orders=0, first_flat_at=now)
+
+        def text() -> str:
+            return plain(compliance.get(f"/kills/{killed.id}/summary/").content.decode())
+
+        assert "answered – none had to be: 6 accounts listed, nothing to cancel" in text()
+        killed.sweeps.create(account_id=7, first_attempt_at=killed.engaged_at, listed_at=now)
+        at = killed.engaged_at + timedelta(milliseconds=480)
+        killed.sweeps.create(account_id=8, first_attempt_at=killed.engaged_at, listed_at=now, first_answer_at=at)
+        words = "Every account that was sent a DELETE answered"
+        assert f"{words} – 1 of 2; 6 others listed, nothing to cancel" in text()
+        killed.sweeps.filter(account_id=7).update(first_answer_at=at)
+        assert f"{words} 480 ms 2 of 2; 6 others listed, nothing to cancel" in text()
+        assert f"480 ms {words}" in text()
+
+    def test_count_an_account_as_not_asked_yet_while_its_orders_wait(self, db: None, compliance: Client) -> None:
+        killed, now = make_kill(filter_data={"status": ["NEW"]}), timezone.now()
+        killed.sweeps.create(account_id=1, first_attempt_at=now, first_answer_at=now, listed_at=now, open_orders=1)
+        killed.sweeps.create(account_id=2, listed_at=now, open_orders=3)
+        text = plain(compliance.get(f"/kills/{killed.id}/summary/").content.decode())
+        assert "Every account answered – 1 of 2" in text

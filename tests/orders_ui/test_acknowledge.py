@@ -42,9 +42,8 @@ def make_kill(state: State = State.NOT_FLAT, *, ended: float | None = 60, **valu
             **values,
         }
     )
-    Sweep.objects.create(
-        kill=kill, account_id=1001, state=state, ended_at=kill.ended_at, first_attempt_at=kill.engaged_at
-    )
+    held = {"ended_at": kill.ended_at, "lease_until": None if kill.is_over else now + timedelta(minutes=1)}
+    Sweep.objects.create(kill=kill, account_id=1001, state=state, first_attempt_at=kill.engaged_at, **held)
     return kill
 
 
@@ -250,7 +249,7 @@ def test_timeline_people_and_summary_tell_it(compliance_client: Client) -> None:
 def test_every_alarm_but_the_one_that_needs_nothing_can_be_acknowledged(desk_client: Client, alarm: Alarm) -> None:
     kill = make_kill(State.RUNNING, ended=None, roster_error="the broker failed")
     if alarm == Alarm.WAITING:
-        kill.sweeps.update(first_attempt_at=None)
+        kill.sweeps.update(first_attempt_at=None, lease_until=None)
     if alarm == Alarm.ELSEWHERE:
         Kill.objects.update(left_by="worker w 1, which asks elsewhere.example.com")
     if alarm == Alarm.NOBODY:

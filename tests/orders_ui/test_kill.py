@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from killswitch.audit.operations import Actor, append
 from killswitch.kills.beginning import engaged
-from killswitch.kills.meanings import Alarm
+from killswitch.kills.meanings import AFTER_THE_RELEASE, STATES, WHILE_LATCHED, Alarm
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
 
 HTMX = {"HX-Request": "true"}
@@ -303,6 +303,101 @@ class TestWhatIsLoud:
         assert loud(page_of(desk_client, kill), Alarm.NOBODY) == ""
 
 
+def big_words(text: str) -> str:
+    return " ".join(
+        re.sub(r"<[^>]+>", " ", text.split('<section class="state')[1].split(">", 1)[1].split("</section>")[0]).split()
+    )
+
+
+class TestOneThatNobodyWorksOn:
+    def leave_alone(self, kill: Kill, **fields: Any) -> None:
+        values = {"lease_until": timezone.now() - timedelta(seconds=20), "claimed_at": timezone.now(), **fields}
+        kill.sweeps.create(account_id=1001, **values)
+
+    @pytest.mark.parametrize(
+        ("fields", "title"),
+        [
+            ({}, "NOBODY WORKS ON IT"),
+            ({"latched": True}, "NOBODY WORKS ON IT, LATCHED"),
+            ({"latched": True, "state": State.NOT_FLAT}, "NOBODY WORKS ON IT, LATCHED"),
+            ({"latched": True, "state": State.LATCHED}, "NOBODY WORKS ON IT, LATCHED"),
+            ({"latched": True, "released_by_name": "x", "released_at": timezone.now()}, "NOBODY WORKS ON IT"),
+        ],
+    )
+    @pytest.mark.parametrize("is_claimed", [True, False], ids=["lapsed", "never claimed"])
+    def test_says_so_in_the_big_words_and_not_that_cancels_are_on_their_way(
+        self, is_claimed: bool, fields: dict[str, Any], title: str, desk_client: Client
+    ) -> None:
+        kill = make_kill(seconds=30, **fields)
+        if is_claimed:
+            self.leave_alone(kill, state=kill.state, listed_at=timezone.now() - timedelta(seconds=40))
+            touch(kill, Outcome.CANCELED, Outcome.PENDING)
+            KilledOrder.objects.filter(outcome=Outcome.CANCELED).update(ended_at=timezone.now())
+        else:
+            kill.sweeps.create(account_id=1001)
+        text = page_of(desk_client, kill)
+        words = big_words(text)
+        assert words.startswith(f"{title} Neither a worker nor the watchdog works on it")
+        for other in (*STATES.values(), *WHILE_LATCHED.values(), AFTER_THE_RELEASE):
+            assert other.says not in words
+        known = "1 of 2 orders gone, 0 of 1 account flat; the broker was last asked what is open 40 s ago."
+        assert (known if is_claimed else "the broker has not told what is open.") in words
+        assert f"<title>{title}: kill" in text
+        assert 'href="/static/icons/unknown.svg"' in text
+        assert 'data-tone=""' in text
+
+    def test_gives_the_line_for_its_own_scope(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=30, latched=True, filter_data={"side": "SELL"})
+        self.leave_alone(kill)
+        text = html.unescape(page_of(desk_client, kill))
+        assert "<code>python manage.py kill --break-glass --account 1001 --side=SELL --latched</code>" in text
+        Kill.objects.update(all_accounts=True, released_at=timezone.now())
+        text = html.unescape(page_of(desk_client, kill))
+        assert "<code>python manage.py kill --break-glass --all-accounts --side=SELL</code>" in text
+
+    def test_has_no_such_line_in_a_dry_run(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=30, dry_run=True)
+        self.leave_alone(kill)
+        text = page_of(desk_client, kill)
+        assert big_words(text).startswith("DRY RUN: NOBODY WORKS ON IT Neither a worker nor the watchdog works on it.")
+        assert "python manage.py kill" not in text.split('<div id="kill"')[1].split('id="kill-open"')[0]
+
+    def test_is_one_of_which_the_accounts_are_asked_by_nobody_any_more(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=30, all_accounts=True, roster="pending")
+        Kill.objects.update(lease_until=timezone.now() - timedelta(seconds=20))
+        text = page_of(desk_client, kill)
+        assert big_words(text).startswith("NOBODY WORKS ON IT")
+        assert loud(text, Alarm.NOBODY)
+
+    def test_is_none_that_somebody_works_on_a_part_of(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=30)
+        self.leave_alone(kill)
+        kill.sweeps.create(account_id=1002, lease_until=timezone.now() + timedelta(seconds=9))
+        text = page_of(desk_client, kill)
+        assert big_words(text).startswith("RUNNING")
+        assert "1 account of 2." in loud(text, Alarm.NOBODY)
+
+    def test_is_none_that_is_over(self, kill: Kill, desk_client: Client) -> None:
+        self.leave_alone(kill, state=State.FLAT, ended_at=timezone.now())
+        end(kill, State.FLAT)
+        assert big_words(page_of(desk_client, kill)).startswith("FLAT")
+
+    def test_is_called_so_in_the_banner_and_in_the_list(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=30)
+        self.leave_alone(kill)
+        text = page_of_all(desk_client)
+        assert "KILL: NOBODY WORKS ON IT" in text
+        assert '<span class="word unknown">nobody works on it</span>' in text
+        kill.sweeps.update(lease_until=timezone.now() + timedelta(seconds=9))
+        text = page_of_all(desk_client)
+        assert "KILL RUNNING" in text
+        assert '<span class="word running">running</span>' in text
+
+
+def page_of_all(client: Client) -> str:
+    return " ".join(client.get("/kills/").content.decode().split())
+
+
 class TestReplacedOrders:
     def test_name_each_other(self, kill: Kill, desk_client: Client) -> None:
         add(kill, "old", outcome=Outcome.REPLACED)
@@ -355,6 +450,7 @@ class TestBanner:
         self, desk_client: Client
     ) -> None:
         held = make_kill(seconds=300, latched=True, state=State.NOT_FLAT, scope="all <b> orders")
+        held.sweeps.create(account_id=1001, state=State.NOT_FLAT, lease_until=timezone.now() + timedelta(seconds=9))
         add(held, "1", is_late=True)
         add(held, "2", is_late=True)
         running = make_kill(scope="some orders")

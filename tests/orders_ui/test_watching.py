@@ -100,6 +100,7 @@ class TestAPoll:
         self, state: State, kill: Kill, desk_client: Client
     ) -> None:
         Kill.objects.update(state=state, ended_at=None if state in ("running", "latched") else timezone.now())
+        kill.sweeps.create(account_id=1001, state=state, lease_until=timezone.now() + timedelta(seconds=9))
         text = page_of(desk_client, kill)
         assert f'<link rel="icon" href="/static/icons/{state}.svg"' in text
         assert finders.find(f"icons/{state}.svg")
