@@ -45,7 +45,7 @@ def change(value: Decimal) -> str:
 
 
 def unpriced(count: int) -> str:
-    return f"+ {count:,} without a price" if count else ""
+    return f"+ {count:,} of unknown worth" if count else ""
 
 
 def counted(count: int, noun: str) -> str:

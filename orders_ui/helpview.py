@@ -36,7 +36,10 @@ WORDS = (
     ("late arrival", "an order that arrived after the kill began"),
     ("got away", "what traded while the cancel was on its way"),
     ("leaves", "what of an order’s quantity can still trade"),
-    ("open notional", "leaves times price in US dollars; orders without a price are counted beside it"),
+    (
+        "open notional",
+        "leaves times price in US dollars; orders of unknown worth (no price, or legs) are counted beside it",
+    ),
     ("stop", "an order that waits for a price; often it protects a position, and is canceled like any other"),
     ("client order id", "the name that the sender gave an order: how it begins names an algorithm or a trader"),
     ("time in force", "how long an order holds: DAY, GTC (until canceled), GTD (until a date), IOC, FOK, OPG, CLS"),

@@ -39,11 +39,6 @@ class OrderRow:
         return self.order.symbol or self.order.instrument_id or ""
 
     @property
-    def leg_words(self) -> str:
-        legs = self.order.legs or ()
-        return ", ".join(" ".join(str(leg[key]) for key in ("side", "ratio", "symbol") if leg.get(key)) for leg in legs)
-
-    @property
     def awaits_release(self) -> bool:
         return self.order.queue_state == "AWAITING_RELEASE"
 
@@ -55,6 +50,11 @@ class OrderRow:
             return parse_datetime(text) or text
         except ValueError:
             return text
+
+    @property
+    def is_release_timed(self) -> bool:
+        """Say whether that is a time; what the broker wrote otherwise is shown as it came."""
+        return isinstance(self.releases_at, datetime)
 
     @cached_property
     def created(self) -> datetime | None:

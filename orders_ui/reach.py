@@ -2,7 +2,9 @@
 
 import logging
 import math
+import re
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +29,13 @@ SECONDS_AN_ORDER = 15e-6
 OLD_AFTER = timedelta(seconds=10)
 KINDS_NAMED = 3
 SYMBOLS_NAMED = 5
+MULTI_LEG = "multi-leg orders"
 POLL_SECONDS = 2
-OPENING_FIELDS = ("opened_orders", "opened_notional", "opened_newest", "opened_at")
+OPENING_FIELDS = ("opened_orders", "opened_notional", "opened_newest", "opened_at", "opened_ids")
+# Of so many orders the address of a poll carries marks: what came and what went is counted one by one.
+MARKED_ORDERS = 150
+MARK_LETTERS = 8
+MARKS = re.compile(rf"(?:[0-9a-f]{{{MARK_LETTERS}}})*")
 
 
 @dataclass
@@ -61,11 +68,14 @@ class Common:
     symbols: Counter[str] = field(default_factory=Counter)
     newest: datetime | None = None
     newer: int = 0
+    marks: set[str] = field(default_factory=set)
 
     def add_order(self, order: Order) -> None:
+        if len(self.marks) <= MARKED_ORDERS:
+            self.marks.add(f"{zlib.crc32(f'{order.account_id} {order.id}'.encode()):0{MARK_LETTERS}x}")
         self.sides[order.side] += 1
         self.types[order.order_type] += 1
-        self.symbols[order.symbol or ""] += 1
+        self.symbols[order.symbol or (MULTI_LEG if order.legs else "")] += 1
         if (created := order.created) is not None:
             self.newest = created if self.newest is None else max(self.newest, created)
             self.newer += self.since is not None and created > self.since
@@ -91,7 +101,7 @@ def _kinds(kinds: Counter[str]) -> str:
 
 
 def _symbols(symbols: Counter[str]) -> str:
-    named = ", ".join(symbol or "no symbol" for symbol, _ in symbols.most_common(SYMBOLS_NAMED))
+    named = ", ".join(symbol or "symbols not known" for symbol, _ in symbols.most_common(SYMBOLS_NAMED))
     more = len(symbols) - SYMBOLS_NAMED
     return f"{named} and {more:,} more" if more > 0 else named
 
@@ -108,6 +118,7 @@ class Opening:
     notional: Decimal
     newest: datetime | None
     at: datetime
+    marks: frozenset[str] | None = None  # of each order; None where there are too many
 
     @classmethod
     def read(cls, values: Mapping[str, Sequence[str]]) -> "Opening | None":
@@ -117,11 +128,13 @@ class Opening:
             return None
         try:
             newest = given.get("opened_newest")
+            orders, marks = int(given["opened_orders"]), _marks(given.get("opened_ids", ""))
             opening = cls(
-                orders=int(given["opened_orders"]),
+                orders=orders,
                 notional=Decimal(given["opened_notional"]),
                 newest=_aware(newest) if newest else None,
                 at=_aware(given["opened_at"]),
+                marks=marks if len(marks) == orders else None,
             )
         except (KeyError, ValueError, InvalidOperation):
             raise InvalidOpening from None
@@ -131,7 +144,14 @@ class Opening:
 
     def fields(self) -> dict[str, str]:
         values = (str(self.orders), f"{self.notional:f}", self.newest.isoformat() if self.newest else "")
-        return dict(zip(OPENING_FIELDS, (*values, self.at.isoformat()), strict=True))
+        marks = "".join(sorted(self.marks or ()))
+        return dict(zip(OPENING_FIELDS, (*values, self.at.isoformat(), marks), strict=True))
+
+
+def _marks(text: str) -> frozenset[str]:
+    if not MARKS.fullmatch(text) or len(text) > MARKED_ORDERS * MARK_LETTERS:
+        raise ValueError("no marks of orders")
+    return frozenset(text[at : at + MARK_LETTERS] for at in range(0, len(text), MARK_LETTERS))
 
 
 def _aware(text: str) -> datetime:
@@ -149,13 +169,14 @@ class Changes:
     arrived: int
     gone: int
     notional: Decimal
+    is_net: bool = False  # too many to be told apart: what came and what went may be more
 
     @property
     def words(self) -> str:
         """Say it: "+3 orders, 1 gone, notional +$120,000"; empty where nothing has changed."""
         words = [
-            f"+{counted(self.arrived, 'order')}" if self.arrived else "",
-            f"{self.gone:,} gone" if self.gone else "",
+            f"{'in all ' * self.is_net}+{counted(self.arrived, 'order')}" if self.arrived else "",
+            f"{'in all ' * self.is_net}{self.gone:,} {'fewer' if self.is_net else 'gone'}" if self.gone else "",
             f"notional {change(self.notional)}" if self.notional else "",
         ]
         return ", ".join(filter(None, words))
@@ -219,16 +240,26 @@ class Reach:
         if self.is_unknown or not self.is_counted:
             return None
         newest = self.common.newest if self.common else None
-        return Opening(orders=self.tally.orders, notional=self.tally.notional, newest=newest, at=now)
+        return Opening(orders=self.tally.orders, notional=self.tally.notional, newest=newest, at=now, marks=self._marks)
+
+    @property
+    def _marks(self) -> frozenset[str] | None:
+        common = self.common
+        return frozenset(common.marks) if common and self.tally.orders <= MARKED_ORDERS else None
 
     def changes(self, opening: Opening | None) -> Changes | None:
         """Say what has changed; None where it cannot be known."""
         if opening is None or not self.is_counted:
             return None
+        notional = self.tally.notional - opening.notional
+        now, then = self.common.marks if self.common else None, opening.marks
+        # Marks that stop short are of more orders than those of then: what of those is not among them is not known.
+        if now is not None and then is not None and len(now) <= MARKED_ORDERS:
+            return Changes(since=opening.at, arrived=len(now - then), gone=len(then - now), notional=notional)
         more = self.tally.orders - opening.orders
         arrived = max(self.common.newer if self.common else 0, more, 0)
         return Changes(
-            since=opening.at, arrived=arrived, gone=arrived - more, notional=self.tally.notional - opening.notional
+            since=opening.at, arrived=arrived, gone=arrived - more, notional=notional, is_net=self.common is None
         )
 
 

@@ -4,6 +4,7 @@ Enumerations grow without notice, so the fields are plain strings and the enumer
 values their names. What is not known to be an end is open.
 """
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -84,6 +85,8 @@ TODAY_ONLY = frozenset(TimeInForce) - OUTLIVES_THE_DAY
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT})
 # Listed US equity options stand for 100 shares; the wire carries no multiplier.
 OPTION_MULTIPLIER = 100
+# How the options exchanges write one: root, expiry, call or put, strike.
+OPTION_SYMBOL = re.compile(r"[A-Z0-9.]{1,6} *\d{6}[CP]\d{8}")
 LARGEST_EXPONENT = 40
 MOST_DIGITS = 60
 LONGEST_TEXT = 500
@@ -106,18 +109,36 @@ def parse_time(text: str | None) -> datetime | None:
         return None
 
 
-def multiplier(instrument_type: str | None) -> int:
-    """Return how many shares one unit of a quantity stands for."""
+def multiplier(instrument_type: str | None, symbol: str | None, *, has_legs: bool = False) -> int | None:
+    """Return how many shares one unit of a quantity stands for; None where that is not known.
+
+    Of a multi-leg order the type is the one that all of its legs share.
+    """
+    if not instrument_type:
+        if has_legs or not symbol:
+            return None
+        instrument_type = type_of_symbol(symbol)
+    if has_legs and instrument_type != InstrumentType.OPTION:
+        return None
     return OPTION_MULTIPLIER if instrument_type == InstrumentType.OPTION else 1
 
 
-def open_notional(
-    leaves_quantity: Decimal | None, price: Decimal | None, instrument_type: str | None
-) -> Decimal | None:
+def type_of_symbol(symbol: str) -> str:
+    """Return OPTION for the symbol of a listed option ("AAPL  261218C00200000"), else nothing."""
+    return InstrumentType.OPTION if OPTION_SYMBOL.fullmatch(symbol) else ""
+
+
+def open_notional(leaves_quantity: Decimal | None, price: Decimal | None, shares: int | None) -> Decimal | None:
     """Return what is still open in US dollars; None where that is not known."""
-    if leaves_quantity is None or price is None:
+    if leaves_quantity is None or price is None or shares is None:
         return None
-    return abs(leaves_quantity * price * multiplier(instrument_type))
+    return abs(leaves_quantity * price * shares)
+
+
+def leg_words(leg: dict[str, Any]) -> str:
+    """Read one leg as words: "BUY 1 AAPL  261218C00200000"; empty where the broker tells nothing of it."""
+    parts = [leg.get("side"), leg.get("ratio"), leg.get("symbol") or leg.get("instrument_id")]
+    return " ".join(str(part) for part in parts if isinstance(part, str | int) and part)
 
 
 def is_plausible(number: Decimal) -> bool:
@@ -190,7 +211,25 @@ class Order(msgspec.Struct, kw_only=True, frozen=True):
     @property
     def open_notional(self) -> Decimal | None:
         """Leaves quantity times price, in US dollars; None where there is no price to multiply with."""
-        return open_notional(self.leaves_quantity, self.price, self.instrument_type)
+        shares = multiplier(self.kind, self.symbol, has_legs=bool(self.legs))
+        return open_notional(self.leaves_quantity, self.price, shares)
+
+    @property
+    def kind(self) -> str:
+        """The instrument type; of a multi-leg order, which has none, the one that all of its legs share."""
+        if self.instrument_type or not self.legs:
+            return self.instrument_type or ""
+        types = {_type_of(leg) for leg in self.legs}
+        return types.pop() if len(types) == 1 else ""
+
+    @property
+    def legs_in_words(self) -> str:
+        """Read the legs as words: "2 legs: BUY 1 …, SELL 1 …"; empty for an order that has none."""
+        if not self.legs:
+            return ""
+        told = ", ".join(filter(None, map(leg_words, self.legs)))
+        words = f"{len(self.legs)} leg{'s' * (len(self.legs) != 1)}"
+        return f"{words}: {told}"[:LONGEST_TEXT] if told else words
 
     @property
     def created(self) -> datetime | None:
@@ -203,6 +242,13 @@ class Order(msgspec.Struct, kw_only=True, frozen=True):
         for leg in self.legs or ():
             names += [leg.get("symbol"), leg.get("instrument_id")]
         return {name.upper() for name in names if isinstance(name, str)}
+
+
+def _type_of(leg: dict[str, Any]) -> str:
+    given, symbol = leg.get("instrument_type"), leg.get("symbol")
+    if isinstance(given, str) and given:
+        return given
+    return type_of_symbol(symbol) if isinstance(symbol, str) else ""
 
 
 class Account(msgspec.Struct, kw_only=True, frozen=True):

@@ -80,7 +80,7 @@ def _not_gone_line(row: KilledOrder, account_id: int) -> str:
     parts = [
         f"  {'would cancel' if row.outcome == Outcome.WOULD_CANCEL else 'not gone'}: account {account_id}",
         f"order {row.order_id}",
-        row.symbol or "no symbol",
+        row.instrument or "symbol not known",
         row.side or "side unknown",
         f"leaves {leaves}",
         row.status or "no status",
@@ -93,7 +93,7 @@ def _not_gone_line(row: KilledOrder, account_id: int) -> str:
 def _lost_line(row: KilledOrder, account_id: int) -> str:
     worth = "" if row.lost_notional is None else f" worth {row.lost_notional:,.2f} US dollars"
     return (
-        f"  got away: account {account_id}, order {row.order_id}, {row.symbol or 'no symbol'}, {row.side}: "
+        f"  got away: account {account_id}, order {row.order_id}, {row.instrument or 'symbol not known'}, {row.side}: "
         f"{row.lost_quantity:f}{worth} traded while the cancel was on its way ({Outcome(row.outcome).label})"
     )
 

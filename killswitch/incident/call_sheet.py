@@ -11,7 +11,7 @@ from heapq import nsmallest
 from itertools import count, islice
 
 from killswitch.audit.models import Entry, Kind
-from killswitch.broker import open_notional
+from killswitch.broker import multiplier, open_notional
 from killswitch.kills.models import Kill, KilledOrder, Outcome, Sweep
 from killswitch.kills.queries import ENDED_BADLY, sweeps_as_they_stand
 from killswitch.words import counted, dollars, unpriced
@@ -52,7 +52,13 @@ class CallLine:
 
     @property
     def worth_words(self) -> str:
-        return "worth not known: no price" if self.worth is None else dollars(self.worth)
+        if self.worth is not None:
+            return dollars(self.worth)
+        return "worth not known: no price" if self.order.price is None else "worth not known"
+
+    @property
+    def instrument(self) -> str:
+        return self.order.instrument or "multi-leg, or symbol not known"
 
     @property
     def chunks(self) -> list[str]:
@@ -171,10 +177,11 @@ class CallSheet:
 
     def _ranked(self) -> Iterable[tuple[int, Decimal | None, int]]:
         """Yield account, worth and number of every order to be read out; 100,000 of them take no memory."""
-        columns = ("sweep__account_id", "leaves_quantity", "price", "instrument_type", "pk")
+        columns = ("sweep__account_id", "leaves_quantity", "price", "instrument_type", "symbol", "legs", "pk")
         bad = self.incident.orders().filter(outcome__in=ENDED_BADLY).order_by().values_list(*columns)
-        for account_id, leaves, price, instrument_type, pk in bad.iterator(ROWS):
-            yield account_id, open_notional(leaves, price, instrument_type), pk
+        for account_id, leaves, price, instrument_type, symbol, legs, pk in bad.iterator(ROWS):
+            shares = multiplier(instrument_type, symbol, has_legs=bool(legs))
+            yield account_id, open_notional(leaves, price, shares), pk
 
     @cached_property
     def in_doubt(self) -> list[AccountInDoubt]:

@@ -58,7 +58,7 @@ def _line(line: CallLine) -> Iterator[str]:
     mark = "   STOP: PROTECTS?" if order.is_stop else ""
     late = "   LATE" if order.is_late else ""
     yield ""
-    what = _one_line(f"{wire(order.side)} {figure(order.leaves_quantity)} {order.symbol or 'symbol not known'}")
+    what = _one_line(f"{wire(order.side)} {figure(order.leaves_quantity)} {line.instrument}")
     yield f"{line.number:>3}. {what}{mark}{late}"
     yield from _facts(
         ("quantity", figure(order.quantity)),

@@ -10,7 +10,7 @@ from itertools import pairwise
 from django.utils import timezone
 
 from killswitch.audit.operations import Draft
-from killswitch.broker import BrokerError, Execution, Listing, NoSuchOrder, Order, OrderStatus, multiplier, parse_time
+from killswitch.broker import BrokerError, Execution, Listing, NoSuchOrder, Order, OrderStatus, parse_time
 
 from . import budget, clock, entries
 from .case import ORDERS_AT_ONCE, Case
@@ -223,10 +223,10 @@ class Looking:
     def _note_what_traded(self, row: KilledOrder, executions: Iterable[Execution], *, is_whole: bool) -> None:
         if row.filled_before is None:
             if is_whole:
-                quantity, notional = sum_up(executions, None, row.instrument_type)
+                quantity, notional = sum_up(executions, None, row.shares)
                 self._case.orders.note_lost(row.order_id, quantity, notional, timezone.now())
         elif row.lost_quantity:
-            quantity, notional = sum_up(executions, row.lost_quantity, row.instrument_type)
+            quantity, notional = sum_up(executions, row.lost_quantity, row.shares)
             if quantity == row.lost_quantity:
                 self._case.orders.note_lost(row.order_id, quantity, notional, timezone.now())
 
@@ -244,20 +244,19 @@ def _successions(orders: Iterable[Order], searched: Collection[str]) -> Iterator
         yield from pairwise(family)
 
 
-def sum_up(
-    executions: Iterable[Execution], most: Decimal | None, instrument_type: str
-) -> tuple[Decimal, Decimal | None]:
+def sum_up(executions: Iterable[Execution], most: Decimal | None, shares: int | None) -> tuple[Decimal, Decimal | None]:
     """Add up quantity and notional (US dollars) of executions, the newest first, up to `most`.
 
-    The notional is None where one of them has no price, as those of multi-leg orders.
+    One unit of a quantity stands for so many `shares`. The notional is None where that is not known, or one of them has
+    no price, as those of multi-leg orders.
     """
     quantity, notional = Decimal(0), Decimal(0)
-    is_priced = True
+    is_priced = shares is not None
     for execution in executions:
         part = execution.quantity or Decimal(0)
         if most is not None:
             part = min(part, most - quantity)
         quantity += part
         is_priced &= execution.price is not None or not part
-        notional += part * (execution.price or Decimal(0)) * multiplier(instrument_type)
+        notional += part * (execution.price or Decimal(0)) * (shares or 1)
     return quantity, abs(notional) if is_priced else None

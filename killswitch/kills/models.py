@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from killswitch.broker import STOPS, open_notional
+from killswitch.broker import STOPS, multiplier, open_notional
 from killswitch.fields import ExactDecimalField
 
 from .filter import OrderFilter
@@ -149,7 +149,8 @@ class KilledOrder(models.Model):
     symbol = models.TextField(blank=True)
     side = models.TextField(blank=True)
     order_type = models.TextField(blank=True)
-    instrument_type = models.TextField(blank=True)
+    instrument_type = models.TextField("of a multi-leg order the one that all of its legs share", blank=True)
+    legs = models.TextField("the legs of a multi-leg order, in words", blank=True)
     status = models.TextField(blank=True)
     outcome = models.CharField(max_length=20, choices=Outcome, default=Outcome.PENDING)
     quantity = ExactDecimalField()
@@ -191,7 +192,17 @@ class KilledOrder(models.Model):
     @property
     def open_notional(self) -> Decimal | None:
         """What is left of it in US dollars, as it was last seen; None where there is no price to multiply with."""
-        return open_notional(self.leaves_quantity, self.price, self.instrument_type)
+        return open_notional(self.leaves_quantity, self.price, self.shares)
+
+    @property
+    def shares(self) -> int | None:
+        """How many shares one unit of its quantity stands for; None where that is not known."""
+        return multiplier(self.instrument_type, self.symbol, has_legs=bool(self.legs))
+
+    @property
+    def instrument(self) -> str:
+        """What it trades, in words: its symbol, else its legs; empty where the broker told neither."""
+        return self.symbol or self.legs
 
 
 class Acknowledgement(models.Model):

@@ -196,7 +196,8 @@ def _copy(order: Order, row: KilledOrder) -> None:
     row.symbol = order.symbol or ""
     row.side = order.side
     row.order_type = order.order_type
-    row.instrument_type = order.instrument_type or ""
+    row.instrument_type = order.kind
+    row.legs = order.legs_in_words
     row.status = order.status
     row.quantity = order.quantity
     row.leaves_quantity = order.leaves_quantity

@@ -195,6 +195,7 @@ def _order_json(order: KilledOrder, account_id: int) -> dict[str, Any]:
         "order_id": order.order_id,
         "client_order_id": order.client_order_id,
         "symbol": order.symbol,
+        "legs": order.legs or None,
         "side": order.side,
         "order_type": order.order_type,
         "time_in_force": order.time_in_force,

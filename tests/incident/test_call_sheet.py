@@ -66,6 +66,14 @@ class TestRanking:
         add(kill, "option", price=Decimal(1), instrument_type="OPTION")
         assert [order for _, _, order in read_out(kill)] == ["option", "stock"]
 
+    def test_puts_a_multi_leg_order_where_it_belongs(self, kill: Kill) -> None:
+        legs = {"symbol": "", "legs": "2 legs: BUY 1 AAPL C1, SELL 1 AAPL C2"}
+        add(kill, "stock", price=Decimal(50))
+        add(kill, "options", price=Decimal(1), instrument_type="OPTION", **legs)
+        add(kill, "nobody knows", price=Decimal("0.1"), **legs)
+        add(kill, "not even legs", price=Decimal("0.1"), symbol="")
+        assert [order for _, _, order in read_out(kill)] == ["nobody knows", "not even legs", "options", "stock"]
+
     def test_counts_a_sell_as_much_as_a_buy(self, kill: Kill) -> None:
         add(kill, "long", price=Decimal(10))
         add(kill, "short", price=Decimal(10), leaves_quantity=Decimal(-500))
@@ -75,7 +83,7 @@ class TestRanking:
         sweep = kill.sweeps.create(account_id=1001)
         same = {"sweep": sweep, "outcome": "stuck", "leaves_quantity": Decimal(1), "updated_at": kill.engaged_at}
         KilledOrder.objects.bulk_create(
-            KilledOrder(order_id=f"{n}", price=Decimal(n + 1), **same) for n in range(LINES + 50)
+            KilledOrder(order_id=f"{n}", symbol="AAPL", price=Decimal(n + 1), **same) for n in range(LINES + 50)
         )
         [account] = sheet_of(kill).accounts
         assert (account.orders, len(account.lines)) == (LINES + 50, LINES)
@@ -121,6 +129,28 @@ class TestLine:
             for said in ("1001", "SELL SHORT", "1,150", "1,200", "TSLA", "STOP LIMIT", "GOOD TILL CANCEL", "248.50",
                          "250.00", "$285,775.00", "algo-77", "stuck in pending cancel", since):  # fmt: skip
                 assert said in text, said
+
+    def test_says_what_a_multi_leg_order_trades_and_what_it_is_worth(self, kill: Kill, desk: Client) -> None:
+        legs = "2 legs: BUY 1 AAPL C1, SELL 1 AAPL C2"
+        add(
+            kill,
+            "spread",
+            symbol="",
+            legs=legs,
+            instrument_type="OPTION",
+            leaves_quantity=Decimal(21),
+            price=Decimal("2.37"),
+        )
+        for text in (plain(page_of(desk, kill)), text_of(desk, kill)):
+            assert f"SELL 21 {legs}" in text
+            assert "$4,977.00" in text
+        assert legs in plain(desk.get(f"/kills/{kill.id}/").content.decode())
+        kill.sweeps.get().orders.update(legs="", instrument_type="")
+        for text in (plain(page_of(desk, kill)), text_of(desk, kill)):
+            assert "SELL 21 multi-leg, or symbol not known" in text
+            assert "worth not known" in text
+            assert "no price" not in text
+            assert "$49.77" not in text
 
     def test_reads_an_id_out_in_parts_and_copies_it_whole(self, kill: Kill, desk: Client) -> None:
         add(kill, "3f2a81c0-9d1e-4c55")

@@ -34,7 +34,7 @@ class TestDesk:
         assert "<dt>Open orders</dt><dd>3</dd>" in text
         assert "<dt>Buys</dt><dd>2</dd>" in text
         assert "<dt>Sells</dt><dd>1</dd>" in text
-        assert "$2,100.00 <small>+ 1 without a price</small>" in text
+        assert "$2,100.00 <small>+ 1 of unknown worth</small>" in text
         assert 'href="/kills/new/?account=1001"' in text
         assert 'href="/kills/new/?all_accounts=on"' in text
 
@@ -285,7 +285,7 @@ class TestAccount:
             "$5.06",
             ">GTC</abbr>",
             "awaiting release <time",
-            "2026-11-23 14:30:00",
+            "2026-11-23 14:30:00</time> UTC",
             "XNAS",
         ):
             assert words in text
@@ -293,7 +293,7 @@ class TestAccount:
     def test_shows_the_legs_of_a_multi_leg_order(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1, symbol=None, legs=[{"symbol": "AAPL C200", "side": "BUY"}, {"symbol": "AAPL C210"}]))
         text = text_of(desk_client, "/accounts/1001/")
-        assert 'title="BUY AAPL C200, AAPL C210">2 legs<' in text
+        assert 'title="2 legs: BUY AAPL C200, AAPL C210">2 legs<' in text
 
     def test_quotes_an_order_id_in_its_address(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1, id="a/b&c d"))

@@ -279,7 +279,7 @@ class TestConfirmation:
         text = desk_client.get("/kills/new/?account=1001&side=BUY").content.decode()
         assert heading(text) == "Cancel all BUY orders on account 1001"
         assert sentence(text) == (
-            "Cancel 2 open orders on account 1001, notional $1,050 + 1 without a price, all BUY, 1 LIMIT and 1 STOP,"
+            "Cancel 2 open orders on account 1001, notional $1,050 + 1 of unknown worth, all BUY, 1 LIMIT and 1 STOP,"
             " in AAPL. 1 of them protects a position (stop)."
         )
         assert 'title="$1,050.00"' in text

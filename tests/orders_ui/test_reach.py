@@ -67,9 +67,16 @@ class TestWhatMatchingOrdersHaveInCommon:
             "all BUY, 3 LIMIT, 2 STOP, 1 MARKET and 2 of other kinds, in TSLA, B, C, D, E and 2 more"
         )
 
+    def test_calls_multi_leg_orders_what_they_are(self, fill: Fill) -> None:
+        legs = [{"symbol": "AAPL C1", "instrument_type": "OPTION"}, {"symbol": "AAPL C2", "instrument_type": "OPTION"}]
+        multi = {"symbol": None, "instrument_type": None, "legs": legs}
+        fill(order(1, **multi), order(2, **multi), order(3))
+        assert words(account="1001") == "all BUY LIMIT in multi-leg orders, AAPL"
+        assert Reach.of(read(account="1001")).tally.notional == 2 * 105_000 + 1_050
+
     def test_covers_a_side_that_nobody_knows(self, fill: Fill) -> None:
         fill(order(1, side="", symbol=None))
-        assert words(account="1001") == "all – LIMIT in no symbol"
+        assert words(account="1001") == "all – LIMIT in symbols not known"
 
 
 class TestCountingTakesNoLongerThanThereIsTime:
@@ -109,6 +116,24 @@ class TestThePoll:
         fill(order(1, created_at=created(1)))
         assert changes(self.poll(desk_client, address)).endswith(": 2 gone, notional -$2,100.")
 
+    def test_tells_what_came_from_what_went_though_it_was_made_before(
+        self, address: str, desk_client: Client, fill: Fill
+    ) -> None:
+        fill(order(1, created_at=created(1)), order(9, created_at=created(0)))
+        assert changes(self.poll(desk_client, address)).endswith(": +1 order, 2 gone, notional -$1,050.")
+
+    def test_says_of_very_many_only_how_many_more_or_fewer_there_are(self, desk_client: Client, fill: Fill) -> None:
+        many = [order(number, created_at=created(1)) for number in range(200)]
+        fill(*many)
+        address = poll_of(desk_client.get("/kills/new/?account=1001&side=BUY").content.decode())
+        fill(*many[:190], *(order(number, created_at=created(2)) for number in (300, 301)))
+        assert ": +2 orders, 10 gone, notional" in changes(self.poll(desk_client, address))
+        address = poll_of(desk_client.get("/kills/new/?account=1001").content.decode())
+        fill(*many[:150])
+        assert ": 42 gone, notional" in changes(self.poll(desk_client, address))
+        Account.objects.update(open_orders=int(2 * reach.COUNT_FOR_SECONDS / reach.SECONDS_AN_ORDER))
+        assert ": in all +" in changes(self.poll(desk_client, address))
+
     def test_counts_only_what_matches(self, address: str, desk_client: Client, fill: Fill) -> None:
         old = [order(number, created_at=created(number)) for number in (1, 2, 3)]
         fill(*old, order(4, side="SELL", created_at=created(4)))
@@ -137,6 +162,8 @@ class TestThePoll:
             "opened_orders=1&opened_notional=NaN&opened_at=2026-11-21T00:00:00Z",
             "opened_orders=1&opened_notional=1&opened_at=2026-11-21",
             "opened_orders=1",
+            "opened_orders=1&opened_notional=1&opened_at=2026-11-21T00:00:00Z&opened_ids=xyz",
+            f"opened_orders=1&opened_notional=1&opened_at=2026-11-21T00:00:00Z&opened_ids={'ab' * 4 * 151}",
             "side=X",
             "foo=1",
         ],
