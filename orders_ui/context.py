@@ -11,6 +11,7 @@ from killswitch import which_broker
 from killswitch.access import roles
 from killswitch.audit.models import Verification
 from killswitch.audit.verification import broken
+from killswitch.incident.contradictions import is_contradicted
 from killswitch.kills.acknowledgements import unacknowledged
 from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill
@@ -66,7 +67,7 @@ class Page:
     @cached_property
     def unacknowledged(self) -> list[tuple[Kill, list[Alarm]]]:
         """Return kills with alarms that nobody acknowledged, for those who can."""
-        return unacknowledged(timezone.now()) if self.may_kill else []
+        return unacknowledged(timezone.now(), contradicted=is_contradicted) if self.may_kill else []
 
     @cached_property
     def broken_trail(self) -> Verification | None:

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 HEADER = "X-Seen"
 LONGEST = 1000
 # Ages count on in the browser, and each rendering makes a new token: neither is news.
-NO_NEWS = re.compile(r'data-(?:age|pressed)="[^"]*">[^<]*<|name="csrfmiddlewaretoken" value="[^"]*"')
+NO_NEWS = re.compile(r'data-(?:age|pressed|as-of)="[^"]*">[^<]*<|name="csrfmiddlewaretoken" value="[^"]*"')
 
 
 def digest(*values: object) -> str:

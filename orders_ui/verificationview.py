@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from killswitch.audit.models import Verification
+from killswitch.audit.models import Entry, Verification
 from killswitch.audit.verification import DAILY, standing
 
 RECENT = 50
@@ -25,6 +25,12 @@ class VerificationView:
         """Say whether the daily one has not come."""
         last = self.last.ended_at if self.last else None
         return last is None or timezone.now() - last > DAILY * 1.25
+
+    @cached_property
+    def entries_since(self) -> int:
+        """Count the entries that were written after the last one that was verified."""
+        head = Entry.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        return max(0, head - (self.last.last or 0)) if self.last else 0
 
     @property
     def holds(self) -> bool:

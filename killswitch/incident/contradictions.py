@@ -6,8 +6,10 @@ them without breaking anything: what they say of a kill that is over is held aga
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -18,6 +20,7 @@ from killswitch.words import exact_time
 
 NAMED = 20
 ROWS = 2000
+SAID = [field.attname for field in Kill._meta.concrete_fields]
 
 
 def of_kill(kill: Kill) -> list[str]:
@@ -25,6 +28,18 @@ def of_kill(kill: Kill) -> list[str]:
     entries = Entry.objects.filter(kill_id=kill.id)
     since = entries.order_by("id").values_list("id", flat=True).first() or 0
     return [*_engaged(kill, entries), *_released(kill, since), *(_ended(kill, entries) if kill.is_over else ())]
+
+
+def is_contradicted(kill: Kill) -> bool:
+    """Say whether its row contradicts the trail. Every page asks: of one that is over, once for each thing it says."""
+    if not kill.is_over:
+        return bool(of_kill(kill))
+    return _is_contradicted(kill.id, repr({name: getattr(kill, name) for name in SAID}))
+
+
+@lru_cache(maxsize=200)
+def _is_contradicted(kill_id: UUID, said: str) -> bool:
+    return bool(of_kill(Kill.objects.get(id=kill_id)))
 
 
 def of_everything(kill: Kill) -> list[str]:

@@ -10,7 +10,7 @@ from killswitch.audit.rows import sealed
 from killswitch.kills.models import Kill
 
 from .figures import ROWS
-from .timeline import entries_of, first_of, last_of
+from .timeline import entries_of, first_of, last_of, late_reason_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class Excerpt:
         last = last_of(kill) or 0
         return cls(kill, first_of(kill) or 1, last, anchor_after(last) if last else None)
 
+    @classmethod
+    def of_late_reason(cls, kill: Kill, after: int) -> "Excerpt | None":
+        """Return the entry of the reason with the anchor after it; None where it was not given after entry `after`."""
+        found = late_reason_of(kill, after)
+        return None if found is None else cls(kill, found, found, anchor_after(found))
+
     @property
     def up_to(self) -> int:
         return self.anchor.sequence if self.anchor else self.last
@@ -40,7 +46,9 @@ class Excerpt:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the kill's entries whole, and of each entry between them no more than follows the chain past it."""
-        mine = entries_of(self.kill).order_by("id").values_list("id", flat=True).iterator(ROWS)
+        mine = (
+            entries_of(self.kill).filter(id__gte=self.first).order_by("id").values_list("id", flat=True).iterator(ROWS)
+        )
         wanted = next(mine, None)
         for row in sealed(Entry.objects.all(), after=self.first - 1, up_to=self.up_to):
             if row.sequence == wanted:

@@ -86,6 +86,10 @@ def _record(summary: Summary) -> Iterator[tuple[str, Iterable[bytes]]]:
     yield "entries.jsonl", summary.excerpt.lines()
     if summary.excerpt.anchor is not None:
         yield "anchors.jsonl", summary.excerpt.anchors()
+    if summary.late_reason is not None:
+        yield "reason.jsonl", summary.late_reason.lines()
+        if summary.late_reason.anchor is not None:
+            yield "reason-anchors.jsonl", summary.late_reason.anchors()
     if keys := public_keys():
         yield "public-key.pem", [keys.encode()]
     yield "verify_export.py", [VERIFIER.read_bytes()]

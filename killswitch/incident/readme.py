@@ -15,7 +15,8 @@ FILES = {
     "summary.pdf": "the same page",
     "timeline.csv": "what happened when: press, first DELETE and first answer of each account, flat, late arrivals, "
     "take-overs, releases, end",
-    "orders.csv": "every order that the kill touched, with its outcome",
+    "orders.csv": "every order that the kill touched, with its outcome; asked_at: its first cancel was announced, "
+    "accepted_at: the broker first accepted one",
     "late-arrivals.csv": "those that arrived after the kill began",
     "lost-races.csv": "those that traded while their cancel was on its way, with quantity and notional",
     "accounts.csv": "every account: first DELETE, first answer, flat, how it stands",
@@ -24,6 +25,8 @@ FILES = {
     "call-sheet.txt": "the same as plain text",
     "entries.jsonl": "the entries of the audit trail, as they stand in its chain",
     "anchors.jsonl": "the signed anchor after the last of them",
+    "reason.jsonl": "the entry of the reason, which was given long after the end: it stands apart in the audit trail",
+    "reason-anchors.jsonl": "the signed anchor after it",
     "public-key.pem": "the public key of that signature",
     "verify_export.py": "checks entries.jsonl against both; needs Python 3.9 or newer, and nothing else",
 }
@@ -62,6 +65,8 @@ def _lines(summary: Summary, names: list[str], no_pdf: str) -> Iterator[str]:
     yield "In the CSV files text that a spreadsheet would take for a formula has a ' in front. Empty is not known."
     yield ""
     yield from _proof(summary.excerpt, names)
+    if summary.late_reason is not None:
+        yield from _late_reason(summary.late_reason)
 
 
 def _agreement(summary: Summary) -> Iterator[str]:
@@ -117,3 +122,11 @@ def _proof(excerpt: Excerpt, names: list[str]) -> Iterator[str]:
     if "public-key.pem" not in names:
         yield ""
         yield "The public key is not in this pack: it is not known where the pack was made. Ask whoever keeps the keys."
+
+
+def _late_reason(excerpt: Excerpt) -> Iterator[str]:
+    yield ""
+    yield f"The reason was given later: entry {excerpt.first}, in reason.jsonl. Check it in the same way:"
+    yield ""
+    vouched = " \\\n    --anchors reason-anchors.jsonl --public-key public-key.pem" if excerpt.anchor else ""
+    yield f"  python verify_export.py reason.jsonl --from {excerpt.first} --up-to {excerpt.up_to}{vouched}"

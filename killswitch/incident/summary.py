@@ -29,6 +29,11 @@ class Summary:
         return Excerpt.of(self.kill)
 
     @cached_property
+    def late_reason(self) -> Excerpt | None:
+        """Return the entry of a reason that was given long after the end, which stands apart in the pack."""
+        return Excerpt.of_late_reason(self.kill, self.excerpt.up_to)
+
+    @cached_property
     def contradictions(self) -> list[str]:
         """Say where the tables that this is made of are not what the audit trail recorded."""
         return of_everything(self.kill)

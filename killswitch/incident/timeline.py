@@ -29,6 +29,9 @@ BY_ITSELF = (
 )
 # Deeds that may come long after a kill and tell nothing of it.
 AFTERWARDS = (Kind.PACK_TAKEN, Kind.RELEASE_REFUSED)
+# What tells of it and may come long after, too: then it does not draw all that lies between into the pack.
+MAYBE_LATER = (Kind.REASON_GIVEN, Kind.ALARM_ACKNOWLEDGED)
+NEAR = 1000  # entries
 NAMED = 5
 SOURCES = 10
 
@@ -178,9 +181,16 @@ class People:
 
 # Kept apart from `deeds`: where a pack ends is not moved by whoever takes it.
 def last_of(kill: Kill) -> int | None:
-    """Return the number of the last entry that tells what became of a kill."""
-    told = entries_of(kill).exclude(kind__in=AFTERWARDS).order_by(F("id").desc())
-    return told.values_list("id", flat=True).first()
+    """Return the number of the last entry that tells what became of a kill, or of one soon after it."""
+    told = entries_of(kill).exclude(kind__in=AFTERWARDS).order_by(F("id").desc()).values_list("id", flat=True)
+    last = told.exclude(kind__in=MAYBE_LATER).first()
+    return None if last is None else told.filter(id__lte=last + NEAR).first()
+
+
+def late_reason_of(kill: Kill, after: int) -> int | None:
+    """Return the number of the entry of its reason, where that was given after entry `after`."""
+    given = entries_of(kill).filter(kind=Kind.REASON_GIVEN, id__gt=after)
+    return given.order_by("id").values_list("id", flat=True).first()
 
 
 def first_of(kill: Kill) -> int | None:

@@ -1,7 +1,7 @@
 """Acknowledge alarms, by name: what nobody has seen is said on every page until somebody says that they have."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -114,8 +114,11 @@ def _seen(alarms: Mapping[Alarm, int], given: Iterable[Acknowledgement]) -> dict
     return {alarm: Seen(alarm, count, tuple(by_name.get(name_of(alarm), ()))) for alarm, count in alarms.items()}
 
 
-def unacknowledged(now: datetime) -> list[tuple[Kill, list[Alarm]]]:
-    """Return kills that run or lately ended badly, the newest first, each with the alarms that nobody acknowledged."""
+def unacknowledged(now: datetime, *, contradicted: Callable[[Kill], bool]) -> list[tuple[Kill, list[Alarm]]]:
+    """Return kills that run or lately ended badly, the newest first, each with the alarms that nobody acknowledged.
+
+    `contradicted` says whether what is shown of a kill is not what the audit trail recorded.
+    """
     badly = Q(ended_at__gt=now - LOOK_BACK, state__in=(State.NOT_FLAT, State.UNKNOWN))
     kills = Kill.objects.filter(Q(ended_at=None) | badly, dry_run=False)
     # What still runs first, a kill that has been latched for days among it.
@@ -123,12 +126,13 @@ def unacknowledged(now: datetime) -> list[tuple[Kill, list[Alarm]]]:
     given: dict[uuid.UUID, list[Acknowledgement]] = {}
     for each in Acknowledgement.objects.filter(kill__in=newest).order_by("at", "id"):
         given.setdefault(each.kill_id, []).append(each)
-    asked = ((kill, _asked(kill, given.get(kill.id, ()))) for kill in newest)
+    asked = ((kill, _asked(kill, given.get(kill.id, ()), contradicted(kill))) for kill in newest)
     return [(kill, alarms) for kill, alarms in asked if alarms]
 
 
-def _asked(kill: Kill, given: Iterable[Acknowledgement]) -> list[Alarm]:
-    alarms = _raised_at_the_end(kill.id) if kill.is_over else raised(kill)
+def _asked(kill: Kill, given: Iterable[Acknowledgement], is_contradicted: bool) -> list[Alarm]:
+    alarms = {Alarm.CONTRADICTED: 1} if is_contradicted else {}
+    alarms |= _raised_at_the_end(kill.id) if kill.is_over else raised(kill)
     return [each.alarm for each in _seen(alarms, given).values() if each.asks]
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Actor, Draft, append
 
 from .models import DrillPlan, Kill, State
-from .queries import as_they_stand
+from .queries import as_they_stand, seconds_since
 
 MOST_DAYS = 366
 MONTHS = ("January to March", "April to June", "July to September", "October to December")
@@ -76,13 +76,7 @@ class Row:
     kill: Kill
     accounts: int
     first_delete_at: datetime | None
-    flat_at: datetime | None
     open_orders: int | None
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When it was flat; else when it ended."""
-        return self.flat_at or self.kill.ended_at
 
     @property
     def first_delete_ms(self) -> float | None:
@@ -90,7 +84,8 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        return (self.ended_at - self.kill.engaged_at).total_seconds() if self.ended_at else None
+        """How long it took, as its page and the list of kills have it; None while it runs."""
+        return seconds_since(self.kill) if self.kill.is_over else None
 
     @property
     def came_through(self) -> bool:
@@ -152,21 +147,12 @@ def _with_times(kills: Sequence[Kill]) -> list[Row]:
         .annotate(
             accounts=Count("sweeps"),
             first_delete_at=Min("sweeps__first_attempt_at"),
-            flat_at=Max("sweeps__flat_at"),
             open_orders=Sum("sweeps__open_orders"),
         )
-        .values_list("id", "accounts", "first_delete_at", "flat_at", "open_orders")
+        .values_list("id", "accounts", "first_delete_at", "open_orders")
     )
     figures = {kill_id: found for kill_id, *found in counted}
-    return [_row(kill, *figures[kill.id]) for kill in kills]
-
-
-def _row(
-    kill: Kill, accounts: int, first_delete_at: datetime | None, flat_at: datetime | None, open_orders: int | None
-) -> Row:
-    # Flat is what all of its accounts are; and a dry run makes nothing flat.
-    is_flat = kill.state == State.FLAT and not kill.dry_run
-    return Row(kill, accounts, first_delete_at, flat_at if is_flat else None, open_orders)
+    return [Row(kill, *figures[kill.id]) for kill in kills]
 
 
 # --- when the next one is due

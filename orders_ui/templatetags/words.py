@@ -10,10 +10,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from killswitch import words
+from killswitch.audit.operations import Actor
 from killswitch.kills.alarms import is_unattended
 from killswitch.kills.meanings import standing as standing_of
 from killswitch.kills.meanings import wire
 from killswitch.kills.models import Kill, Outcome, State
+from killswitch.kills.release import needs_another
 from killswitch.words import NEW_YORK, NOTHING, exact_time, in_new_york
 
 from ..rows import age_words
@@ -122,6 +124,11 @@ def outcome(value: str) -> str:
 
 
 @register.simple_tag
+def now_utc() -> str:
+    return f"{timezone.now().astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@register.simple_tag
 def clocks() -> SafeString:
     """Draw the clocks of the top of a page as they stood when it was made; the script lets them go on."""
     now = timezone.now()
@@ -135,6 +142,12 @@ def clocks() -> SafeString:
         NEW_YORK.key,
         f"{now.astimezone(NEW_YORK):%H:%M:%S}",
     )
+
+
+@register.filter
+def release_needs_another(kill: Kill, user: Any) -> bool:
+    """Say whether somebody else than the reader has to release a kill."""
+    return needs_another(kill, Actor(id=user.pk, name=user.get_username()))
 
 
 @register.simple_tag

@@ -95,6 +95,15 @@ def running() -> Kill:
         _order(kill, number, outcome=outcome)
     _order(kill, 4, outcome="canceled", is_late=True)
     kill.sweeps.update(first_attempt_at=kill.engaged_at, error="HTTP 500 from the broker", passes=3)
+    return _held(kill)
+
+
+def let_go_of() -> Kill:
+    kill = make_kill(engaged_by_id=_desk(), scope="all orders on 2 accounts", latched=True)
+    for number, outcome in enumerate(("pending", "canceled")):
+        _order(kill, number, outcome=outcome)
+    now = timezone.now()
+    kill.sweeps.update(first_attempt_at=kill.engaged_at, lease_until=now - timedelta(seconds=LONG), listed_at=now)
     return kill
 
 
@@ -140,7 +149,7 @@ def latched() -> Kill:
     kill = make_kill(engaged_by_id=_desk(), latched=True, state=State.LATCHED)
     _order(kill, 0, outcome="canceled", is_late=True)
     kill.sweeps.update(state=State.LATCHED, first_attempt_at=kill.engaged_at)
-    return kill
+    return _held(kill)
 
 
 def dry_run() -> Kill:
@@ -151,6 +160,7 @@ def dry_run() -> Kill:
 
 KILLS: dict[str, Callable[[], Kill]] = {
     "running": running,
+    "let go of": let_go_of,
     "left alone": left_alone,
     "flat": flat,
     "not flat": not_flat,
@@ -176,6 +186,12 @@ def _order(kill: Kill, number: int, **fields: object) -> None:
     if fields["outcome"] in ("canceled", "filled", "partly_filled"):
         values["ended_at"] = timezone.now()
     add(kill, f"019a3a75-f3c1-77ec-9e2f-eb89414c34{number:02d}", FIRST + number % 2, **{**values, **fields})
+
+
+def _held(kill: Kill) -> Kill:
+    """Let it look as if somebody worked on it."""
+    kill.sweeps.update(lease_until=timezone.now() + timedelta(seconds=LONG))
+    return kill
 
 
 def _ended(kill: Kill, state: State) -> Kill:

@@ -234,6 +234,7 @@ STATES = [
     ),
     State("confirm-refused", "compliance", at("/kills/new/?all_accounts=on"), status=403),
     State("kill-running", "desk", kill("running"), open_all),
+    State("kill-let-go-of", "desk2", kill("let go of"), open_all),
     State("kill-left-alone", "desk", kill("left alone"), open_all),
     State("kill-flat", "desk", kill("flat")),
     State("kill-not-flat", "desk", kill("not flat")),

@@ -10,7 +10,7 @@ import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from killswitch.audit.models import Anchor, AnchorKey, Entry, Kind, Verification
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.rows import sealed
 from killswitch.incident.pack import take
+from killswitch.incident.timeline import NEAR
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
+from killswitch.kills.reasons import give_reason
 from killswitch.simulator.process import SimulatorProcess
 from orders_ui.papers import draw
 from tests.audit.evidence import run, seal_anew
@@ -231,6 +233,49 @@ class TestPack:
         assert [row["who"] for row in files.table("people.csv")] == ["desk", "rob", "nia"]
         assert "Carried out by watchdog b 12." in files.text("summary.html")
         assert "sweep.taken_over" in {row["kind"] for row in files.table("timeline.csv")}
+
+    def test_says_when_each_order_was_asked_to_go_and_when_that_was_accepted(
+        self, killed: Kill, take_pack: TakePack
+    ) -> None:
+        asked, accepted = killed.engaged_at + timedelta(milliseconds=7), killed.engaged_at + timedelta(milliseconds=31)
+        add(killed, "timed", asked_at=asked, accepted_at=accepted)
+        add(killed, "not asked")
+        rows = {row["order_id"]: row for row in take_pack(killed).table("orders.csv")}
+        assert datetime.fromisoformat(rows["timed"]["asked_at"]) == asked
+        assert datetime.fromisoformat(rows["timed"]["accepted_at"]) == accepted
+        assert (rows["not asked"]["asked_at"], rows["not asked"]["accepted_at"]) == ("", "")
+
+    def test_does_not_reach_to_a_reason_that_was_given_long_after_the_end(
+        self, killed: Kill, take_pack: TakePack
+    ) -> None:
+        Kill.objects.update(reason="")
+        end(Kill.objects.get(), State.FLAT)
+        last = Entry.objects.latest("id").id
+        anchor_at(last)
+        tell_of_something_else(NEAR)
+        give_reason(killed, reason="it ran away", actor=SOMEBODY, now=timezone.now())
+        given = Entry.objects.latest("id").id
+        files = take_pack(killed)
+        assert files.lines("entries.jsonl")[-1]["sequence"] == last
+        [line] = files.lines("reason.jsonl")
+        assert (line["sequence"], line["data"]["reason"]) == (given, "it ran away")
+        assert "reason-anchors.jsonl" not in files.contents
+        assert f"The reason was given later: entry {given}, in reason.jsonl." in files.text("README.txt")
+        tell_of_something_else(2)
+        anchor_at(given + 2)
+        files = take_pack(killed)
+        assert [row["sequence"] for row in files.lines("reason.jsonl")] == [given, given + 1, given + 2]
+        assert files.lines("reason-anchors.jsonl")[0]["sequence"] == given + 2
+        assert files.lines("entries.jsonl")[-1]["sequence"] == last
+
+    def test_has_a_reason_that_was_given_soon_after_the_end(self, killed: Kill, take_pack: TakePack) -> None:
+        Kill.objects.update(reason="")
+        end(Kill.objects.get(), State.FLAT)
+        tell_of_something_else(3)
+        give_reason(killed, reason="it ran away", actor=SOMEBODY, now=timezone.now())
+        files = take_pack(killed)
+        assert files.lines("entries.jsonl")[-1]["data"]["reason"] == "it ran away"
+        assert "reason.jsonl" not in files.contents
 
     def test_says_that_there_is_no_anchor_yet(self, killed: Kill, take_pack: TakePack) -> None:
         files = take_pack(killed)

@@ -47,6 +47,10 @@ def make_kill(state: State = State.NOT_FLAT, *, ended: float | None = 60, **valu
     return kill
 
 
+def never(kill: Kill) -> bool:
+    return False
+
+
 def add(kill: Kill, outcome: Outcome = Outcome.STUCK, count: int = 1, **values: Any) -> None:
     for _ in range(count):
         KilledOrder.objects.create(
@@ -143,14 +147,23 @@ class TestUnacknowledged:
         for kill in (*wanted, *others):
             add(kill)
         make_kill(State.NOT_FLAT)
-        found = unacknowledged(timezone.now())
+        found = unacknowledged(timezone.now(), contradicted=never)
         assert {kill.id for kill, _ in found} == {kill.id for kill in wanted}
         assert [alarms for _, alarms in found] == [[Alarm.STUCK]] * 3
+
+    def test_names_what_does_not_fit_the_audit_trail_before_all_else(self) -> None:
+        kill = make_kill()
+        assert unacknowledged(timezone.now(), contradicted=lambda each: each == kill) == [(kill, [Alarm.CONTRADICTED])]
+        add(kill)
+        [(_, alarms)] = unacknowledged(timezone.now(), contradicted=lambda each: each == kill)
+        assert alarms == [Alarm.CONTRADICTED]  # what an ended kill raises was read before the order was there
+        acknowledge(kill, Alarm.CONTRADICTED, count=1, actor=ANN, now=timezone.now())
+        assert unacknowledged(timezone.now(), contradicted=lambda each: True) == []
 
     def test_costs_one_question_when_nothing_is_wrong(self) -> None:
         make_kill(State.FLAT)
         with CaptureQueriesContext(connection) as asked:
-            assert unacknowledged(timezone.now()) == []
+            assert unacknowledged(timezone.now(), contradicted=never) == []
         assert len(asked) == 1
 
 
@@ -223,7 +236,9 @@ class TestThePage:
         kill.save()
         for page in ("/", "/kills/", "/drills/", f"/kills/{kill.id}/"):
             text = desk_client.get(page).content.decode()
-            assert f'href="/kills/{kill.id}/#alarm-accounts"><strong>2 alarms nobody acknowledged</strong>' in text
+            assert f'href="/kills/{kill.id}/#alarm-contradicted"><strong>3 alarms nobody acknowledged</strong>' in text
+        press(desk_client, kill, alarm="contradicted", count="1")  # it is made of rows, without an entry
+        assert f'href="/kills/{kill.id}/#alarm-accounts"><strong>2 alarms' in desk_client.get("/").content.decode()
         press(desk_client, kill, alarm="accounts", count="1")
         assert "<strong>1 alarm nobody acknowledged</strong>" in desk_client.get("/").content.decode()
         press(desk_client, kill)
@@ -291,12 +306,12 @@ class TestWhatAnAcknowledgementIsOf:
         add(latched)
         for _ in range(20):
             add(make_kill())
-        assert unacknowledged(timezone.now())[0][0] == latched
+        assert unacknowledged(timezone.now(), contradicted=never)[0][0] == latched
 
     def test_a_bad_day_does_not_cost_every_page_dear(self) -> None:
         for _ in range(20):
             add(make_kill())
-        assert len(unacknowledged(timezone.now())) == 20
+        assert len(unacknowledged(timezone.now(), contradicted=never)) == 20
         with CaptureQueriesContext(connection) as queries:
-            assert len(unacknowledged(timezone.now())) == 20
+            assert len(unacknowledged(timezone.now(), contradicted=never)) == 20
         assert len(queries) == 2

@@ -99,7 +99,12 @@ class TestRows:
     def test_have_the_times_of_a_real_kill(self) -> None:
         kill_at(NOW, seconds=9)
         [row], _ = rows(Quarter.of(NOW), size=10)
-        assert (row.accounts, row.first_delete_ms, row.seconds) == (2, 12.0, 2.0)
+        assert (row.accounts, row.first_delete_ms, row.seconds) == (2, 12.0, 9.0)
+
+    def test_say_of_each_kill_the_same_time_as_the_list_of_kills(self, desk_client: Client) -> None:
+        kill_at(timezone.now() - timedelta(seconds=60), seconds=8.9)
+        for page in ("/drills/", "/kills/"):
+            assert 'data-label="Took">8.9 s<' in desk_client.get(page).content.decode()
 
     @pytest.mark.parametrize("state", [State.NOT_FLAT, State.UNKNOWN])
     def test_of_a_kill_that_is_not_flat_have_its_end(self, state: State) -> None:
@@ -112,7 +117,7 @@ class TestRows:
     def test_of_a_dry_run_have_no_delete_and_no_flat(self) -> None:
         drill_at(NOW, state=State.FLAT)
         [row], _ = rows(Quarter.of(NOW), size=10)
-        assert (row.first_delete_at, row.flat_at, row.seconds, row.open_orders) == (None, None, 3.0, 10)
+        assert (row.first_delete_at, row.seconds, row.open_orders) == (None, 3.0, 10)
 
     def test_of_a_kill_that_goes_on_have_no_end(self) -> None:
         kill_at(NOW, seconds=None)
@@ -142,7 +147,7 @@ class TestPage:
         page = desk_client.get("/drills/")
         text = text_of(page)
         assert "1 drill, 1 real kill." in text
-        for words in ("drill", "real kill", "bob", "all SELL orders of account 7", "12 ms", "2.0 s", "came through"):
+        for words in ("drill", "real kill", "bob", "all SELL orders of account 7", "12 ms", "3.0 s", "came through"):
             assert words in text
         assert "10 orders would have been canceled" in text
         content = page.content.decode()

@@ -4,7 +4,7 @@ import html
 import re
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from killswitch.audit.operations import Actor, append
+from killswitch.audit.models import Kind
+from killswitch.audit.operations import Actor, Draft, append
 from killswitch.kills.beginning import engaged
 from killswitch.kills.meanings import AFTER_THE_RELEASE, STATES, WHILE_LATCHED, Alarm
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State
@@ -23,7 +24,9 @@ HTMX = {"HX-Request": "true"}
 def make_kill(*, seconds: float = 0.2, **fields: Any) -> Kill:
     values = {"engaged_by_name": "desk", "scope": "all SELL orders on account 1001", "reason": "runaway"}
     at = timezone.now() - timedelta(seconds=seconds)
-    made = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=at, **{**values, **fields})
+    # One that has just begun stays so, however slowly the test goes on.
+    held = {"lease_until": at + timedelta(minutes=5)} if seconds < 1 else {}
+    made = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=at, **{**values, **held, **fields})
     append([engaged(made, [1001], Actor(name=made.engaged_by_name))])
     return made
 
@@ -106,7 +109,8 @@ class TestKill:
         kill.sweeps.create(account_id=1001, **{field: timezone.now()})
         assert b"waiting for a worker" not in desk_client.get(f"/kills/{kill.id}/").content
 
-    def test_says_no_such_thing_in_the_first_second(self, kill: Kill, desk_client: Client) -> None:
+    def test_says_no_such_thing_in_the_first_second(self, desk_client: Client) -> None:
+        kill = make_kill(seconds=-60, lease_until=None)
         kill.sweeps.create(account_id=1001)
         assert b"waiting for a worker" not in desk_client.get(f"/kills/{kill.id}/").content
 
@@ -228,6 +232,7 @@ class TestWhatIsLoud:
         assert text.count('<span class="mark">late</span>') == 3
 
     def test_late_arrivals_are_read_out_without_their_count(self, kill: Kill, desk_client: Client) -> None:
+        kill.sweeps.create(account_id=1001, lease_until=timezone.now() + timedelta(seconds=9))
         add(kill, "1", is_late=True)
         one = re.search(r'data-say="([^"]*)"', page_of(desk_client, kill))
         add(kill, "2", is_late=True)
@@ -281,9 +286,9 @@ class TestWhatIsLoud:
         add(kill, "4", outcome=Outcome.CANCELED, lost_quantity=Decimal(0), lost_notional=Decimal(0))
         text = page_of(desk_client, kill)
         assert loud(text, Alarm.LOST).startswith(
-            "Orders traded while their cancel was on its way. 3 orders, quantity 200.5, $2,101.00 + 1 without a price."
+            "Orders traded while their cancel was on its way. 3 orders, quantity 200.5, $2,101.00 + 1 of unknown worth."
         )
-        assert '<dt>Got away</dt><dd class="bad">$2,101.00 <small>+ 1 without a price; quantity 200.5' in text
+        assert '<dt>Got away</dt><dd class="bad">$2,101.00 <small>+ 1 of unknown worth; quantity 200.5' in text
         assert text.count("100 <small>$1,050.50</small>") == 2
         assert text.count("0.5 <small>notional not known</small>") == 1
 
@@ -301,6 +306,39 @@ class TestWhatIsLoud:
         held.lease_until = timezone.now() + timedelta(seconds=9)
         held.save()
         assert loud(page_of(desk_client, kill), Alarm.NOBODY) == ""
+
+
+def kill_ended(kill: Kill) -> Draft:
+    kill.refresh_from_db()
+    assert kill.ended_at is not None
+    return Draft(kind=Kind.KILL_ENDED, at=kill.ended_at, sentence="ended", kill_id=kill.id, outcome=kill.state)
+
+
+class TestPaper:
+    def test_has_the_time_and_the_number_of_the_kill(self, kill: Kill, desk_client: Client) -> None:
+        text = page_of(desk_client, kill)
+        found = re.search(rf'<p class="printed">Kill {kill.id}, as of <span data-as-of="">([^<]+)</span> UTC</p>', text)
+        assert found
+        at = datetime.fromisoformat(f"{found[1]}+00:00")
+        assert timedelta() <= timezone.now() - at < timedelta(seconds=60)
+
+
+class TestWhatIsTakenAway:
+    @pytest.mark.parametrize(("is_over", "place"), [(True, 'id="kill"'), (False, 'id="kill-links"')])
+    def test_is_found_above_the_facts_of_a_kill_that_is_over(
+        self, is_over: bool, place: str, kill: Kill, compliance_client: Client
+    ) -> None:
+        if is_over:
+            end(kill, State.FLAT)
+        text = page_of(compliance_client, kill)
+        links = text.split(place)[1].split('<dl class="facts">' if is_over else "</p>")[0]
+        for name, address in (("summary", "summary/"), ("pack", "pack.zip")):
+            assert f'<a id="{name}" href="/kills/{kill.id}/{address}"' in links
+            assert text.count(f'id="{name}"') == 1
+
+    def test_is_not_for_the_desk(self, kill: Kill, desk_client: Client) -> None:
+        end(kill, State.FLAT)
+        assert "pack.zip" not in page_of(desk_client, kill)
 
 
 def big_words(text: str) -> str:
@@ -461,9 +499,29 @@ class TestBanner:
             assert "by desk, since <time" in first
             assert f"{held.engaged_at:%Y-%m-%d %H:%M:%S}" in first
             assert "2 late arrivals" in first
-            assert f'href="/kills/{held.id}/release/#release"' in first
+            assert "to be released by another person of the risk desk" in first
             assert "KILL RUNNING" in second
             assert "some orders" in second
+
+    def test_counts_that_a_page_does_not_fit_the_audit_trail(self, desk_client: Client) -> None:
+        kill = make_kill(state=State.NOT_FLAT)
+        Kill.objects.update(ended_at=timezone.now())
+        add(kill, "1", outcome=Outcome.STUCK)
+        append([kill_ended(kill)])
+        assert "<strong>1 alarm nobody acknowledged" in page_of_all(desk_client)
+        Kill.objects.update(reason="another one")
+        text = page_of_all(desk_client)
+        assert "<strong>2 alarms nobody acknowledged" in text
+        assert f"/kills/{kill.id}/#alarm-contradicted" in text
+
+    def test_tells_who_engaged_a_latched_kill_that_somebody_else_has_to_release_it(
+        self, desk_client: Client, settings: Any
+    ) -> None:
+        kill = make_kill(latched=True, state=State.LATCHED)
+        assert "to be released by another person of the risk desk" in page_of_all(desk_client)
+        assert f"/kills/{kill.id}/release/" not in page_of_all(desk_client)
+        settings.RELEASE_BY_SAME_PERSON = True
+        assert f"/kills/{kill.id}/release/" in page_of_all(desk_client)
 
     def test_leads_to_the_release_only_those_who_may_kill(self, clients: Callable[[str], Client]) -> None:
         kill = make_kill(latched=True, state=State.LATCHED)

@@ -229,6 +229,14 @@ class TestReleaseForm:
         assert address(kill) + '"' not in same.split("<main")[1]
         assert "another person of the risk desk has to release it" in same
 
+    def test_cannot_be_taken_for_the_form_that_asks_why(self, kill: Kill, second: Client) -> None:
+        Kill.objects.update(reason="")
+        text = " ".join(second.get(f"/kills/{kill.id}/").content.decode().split())
+        assert f"Release the latched kill <small>{kill.scope}; engaged by desk</small>" in text
+        assert '<button type="submit">Release the kill</button>' in text
+        assert "Why was it pressed? <small>for the record only: it releases nothing</small>" in text
+        assert '<button type="submit">Keep the reason</button>' in text
+
     def test_is_not_for_those_who_may_not_kill(self, kill: Kill) -> None:
         text = client_of("compliance", COMPLIANCE).get(f"/kills/{kill.id}/").content.decode()
         assert address(kill) not in text

@@ -43,7 +43,11 @@ class TestSays:
         Signer().sign_table(8)
         last = verify().last
         shown = text(compliance_client, page)
-        assert f'<a href="/audit/{last}/">{last}</a>: <strong class="word flat">holds</strong>' in shown
+        head = Entry.objects.latest("id").id
+        assert last is not None and head > last  # the log-in of the reader, and what the verification says of itself
+        since = f"{head - last} entr{'y' if head - last == 1 else 'ies'} written since, not verified yet"
+        assert f'<a href="/audit/{last}/">{last}</a>: <strong class="word flat">holds up to there</strong>' in shown
+        assert since in shown
         assert "anchors vouch for it up to entry 8" in shown
         assert "DOES NOT HOLD" not in shown
         assert "hx-trigger" not in shown.rpartition("<main")[2]
