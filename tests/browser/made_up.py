@@ -82,6 +82,7 @@ class MadeUp:
 
 
 HTML = "text/html; charset=utf-8"
+LONG = 600  # seconds: as a lease that somebody keeps, or let go of
 LIGHTS: dict[str, tuple[Verdict, dict[str, Fault]]] = {
     "armed": (Verdict.ARMED, {}),
     "slower": (Verdict.SLOWER, {"redis": Fault.REDIS_GONE, "trail": Fault.TRAIL_UNGUARDED}),
