@@ -102,6 +102,9 @@ else:
     )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# So old may be what a page gets that follows by itself: it is read once for all who do.
+TOGETHER_SECONDS = 0.5
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "desk"
 LOGOUT_REDIRECT_URL = "login"

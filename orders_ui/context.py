@@ -1,5 +1,6 @@
 """What every page shows: who is logged in, what they may do, which broker this is, what is latched, what runs."""
 
+from dataclasses import dataclass
 from functools import cached_property
 
 from django.conf import settings
@@ -13,9 +14,29 @@ from killswitch.audit.models import Verification
 from killswitch.audit.verification import broken
 from killswitch.incident.contradictions import is_contradicted
 from killswitch.kills.acknowledgements import unacknowledged
-from killswitch.kills.meanings import Alarm
-from killswitch.kills.models import Kill
+from killswitch.kills.alarms import is_unattended
+from killswitch.kills.meanings import Alarm, standing
+from killswitch.kills.models import Kill, State
 from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills
+
+from .together import follows, together
+
+
+@dataclass(frozen=True)
+class Bannered:
+    """A kill in the banner."""
+
+    kill: Kill
+    late: int  # late arrivals
+    is_unattended: bool
+
+    @property
+    def look(self) -> str:
+        return State.UNKNOWN if self.is_unattended else self.kill.state
+
+    @property
+    def standing(self) -> str:
+        return standing(self.kill, is_unattended=self.is_unattended)
 
 
 class Page:
@@ -23,6 +44,7 @@ class Page:
 
     def __init__(self, request: HttpRequest) -> None:
         self._user = request.user
+        self._is_fresh = not follows(request)
 
     @cached_property
     def role(self) -> str:
@@ -49,30 +71,28 @@ class Page:
         return roles.may_manage_users(self._user)
 
     @cached_property
-    def held_kills(self) -> list[tuple[Kill, int]]:
-        """Return what is latched, each with its late arrivals."""
-        held = [kill for kill in self._kills if kill.is_held]
-        late = late_arrivals_by_kill([kill.id for kill in held]) if held else {}
-        return [(kill, late.get(kill.id, 0)) for kill in held]
+    def held_kills(self) -> list[Bannered]:
+        """Return what is latched."""
+        return [each for each in self._kills if each.kill.is_held]
 
     @cached_property
-    def running_kills(self) -> list[Kill]:
+    def running_kills(self) -> list[Bannered]:
         """Return what runs and ends by itself."""
-        return [kill for kill in self._kills if not kill.is_held]
+        return [each for each in self._kills if not each.kill.is_held]
 
     @cached_property
-    def _kills(self) -> list[Kill]:
-        return as_they_stand(running_kills()) if self.may_see else []
+    def _kills(self) -> list[Bannered]:
+        return together("kills", _bannered, is_fresh=self._is_fresh) if self.may_see else []
 
     @cached_property
     def unacknowledged(self) -> list[tuple[Kill, list[Alarm]]]:
         """Return kills with alarms that nobody acknowledged, for those who can."""
-        return unacknowledged(timezone.now(), contradicted=is_contradicted) if self.may_kill else []
+        return together("alarms", _unacknowledged, is_fresh=self._is_fresh) if self.may_kill else []
 
     @cached_property
     def broken_trail(self) -> Verification | None:
         """Return the verification that found the trail broken, for those who may read it."""
-        return broken() if self.may_read_trail else None
+        return together("trail", broken, is_fresh=self._is_fresh) if self.may_read_trail else None
 
     @property
     def broker_host(self) -> str:
@@ -85,6 +105,16 @@ class Page:
     @property
     def place(self) -> which_broker.Place:
         return which_broker.place()
+
+
+def _bannered() -> list[Bannered]:
+    kills = as_they_stand(running_kills())
+    late = late_arrivals_by_kill([kill.id for kill in kills if kill.is_held])
+    return [Bannered(kill, late.get(kill.id, 0), is_unattended(kill)) for kill in kills]
+
+
+def _unacknowledged() -> list[tuple[Kill, list[Alarm]]]:
+    return unacknowledged(timezone.now(), contradicted=is_contradicted)
 
 
 def page(request: HttpRequest) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from time import monotonic
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -132,6 +133,15 @@ class Loud:
 class KillView(Incident):
     """A kill with its figures, its rows and what is loud about it."""
 
+    def __init__(self, kill: Kill) -> None:
+        super().__init__(kill)
+        self._read_at = monotonic()
+
+    @property
+    def seconds_by_now(self) -> float:
+        """Return how long after the press it is now, or was when the kill ended: some see it later than it was read."""
+        return self.seconds + (monotonic() - self._read_at if self.is_running else 0.0)
+
     @property
     def said(self) -> str:
         """What is read out, once each time that it changes: without figures, which change all the time."""
@@ -162,7 +172,7 @@ class KillView(Incident):
     @cached_property
     def break_glass(self) -> str:
         """Return the command line that does the same with the broker alone."""
-        return break_glass_line_of(decision_of(self.kill))
+        return break_glass_line_of(replace(decision_of(self.kill), latched=self.kill.is_held))
 
     @property
     def again(self) -> str:

@@ -145,9 +145,9 @@ class Palette:
     def _all_pages(self) -> Iterator[Choice]:
         page = self._page
         if page.may_kill:
-            yield from (_release(kill) for kill, _ in page.held_kills)
+            yield from (_release(each.kill) for each in page.held_kills)
         if page.may_see:
-            for kill in [*(held for held, _ in page.held_kills), *page.running_kills][:MOST_OF_A_KIND]:
+            for kill in [each.kill for each in (*page.held_kills, *page.running_kills)][:MOST_OF_A_KIND]:
                 hint = "latched" if kill.is_held else "running"
                 yield Choice(f"kill of {kill.scope}", reverse("kill", args=[kill.id]), hint)
             yield Choice("desk", reverse("desk"), "every account")
@@ -197,7 +197,7 @@ class Palette:
         """Yield the latched kills that are about all of the words; all of them where none is."""
         if not self._page.may_kill:
             return
-        held = [kill for kill, _ in self._page.held_kills]
+        held = [each.kill for each in self._page.held_kills]
         meant = [kill for kill in held if all(word.lower() in kill.scope.lower().split() for word in words)]
         yield from (replace(_release(kill), is_sure=len(meant) == 1) for kill in meant or held)
 

@@ -20,6 +20,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, because several threads and processes write to it, as they do for real.
     DATABASES["default"]["TEST"] = {"NAME": f"{FOLDER}/test.sqlite3"}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
+# What a test has just done it wants to see. Web processes of their own are as they are for users.
+TOGETHER_SECONDS = 0.0
 # Fast by default; the second is the one that other processes of the product read.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.MD5PasswordHasher",

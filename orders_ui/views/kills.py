@@ -1,6 +1,5 @@
-import re
 import uuid
-from typing import Any, cast
+from typing import cast
 
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
@@ -40,21 +39,16 @@ from killswitch.which_broker import in_words
 
 from .. import looking
 from ..confirmation import SELECTED_AT_MOST, Confirmation, Preview
+from ..followed import TABLES, followed
 from ..forms import AcknowledgeForm
 from ..guard import MADE_FOR, PRESSED, decision_in, needs, posted
 from ..killview import Help, KillView, Release, Why, kill_rows
 from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
+from ..together import follows
 
 KILLS_ON_A_PAGE = 50
-BETWEEN_TAGS = re.compile(r">\n\s*<")
-TABLES = {
-    "kill-open": "_kill_open.html",
-    "kill-waiting": "_kill_waiting.html",
-    "kill-accounts": "_kill_accounts.html",
-    "kill-gone": "_kill_gone.html",
-}
 # What the buttons of the confirmation say that they are.
 DRY, KILL = "dry", "kill"
 OTHER_THAN_THE_BOX = {
@@ -265,7 +259,8 @@ def _show_kill(
         may = may_kill(request.user)
         view = KillView(kill)
         context = {
-            **_of_a_poll(request, view),
+            "kill": view,
+            "looking": _others(request, view),
             "release": Release(kill, actor_of(request), may, *release),
             "why": Why(kill, may, *why),
             "help": Help,
@@ -279,24 +274,17 @@ def _show_kill(
 
 def _follow(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Answer a poll with what has changed on the page; with nothing (204) where nothing has."""
-    with one_moment():
-        view = KillView(get_object_or_404(Kill, pk=kill_id))
-        context = {**_of_a_poll(request, view), "is_part": True}
-        always = render_to_string("_kill.html", context, request)
-        marks, before = {"kill": digest_of_page(always), **view.marks}, seen(request)
-        changed = [name for name, mark in marks.items() if before.get(name) != mark]
-        tables = [_tight(render_to_string(TABLES[name], context, request)) for name in changed if name in TABLES]
-        end = render_to_string("_kill_marks.html", {"marks": written(marks), "is_part": True})
+    shared = followed(kill_id, request, is_fresh=not follows(request))
+    always = shared.drawn(request, looking=_others(request, shared.view))
+    marks, before = {"kill": digest_of_page(always), **shared.marks}, seen(request)
+    changed = [name for name, mark in marks.items() if before.get(name) != mark]
+    tables = [shared.table(name, request) for name in changed if name in TABLES]
+    end = render_to_string("_kill_marks.html", {"marks": written(marks), "is_part": True})
     answer = HttpResponse([always, *tables, end]) if changed else HttpResponse(status=204)
-    _note_looking(request, view)
+    _note_looking(request, shared.view)
     answer["Cache-Control"] = "no-store"
     patch_vary_headers(answer, ["HX-Request"])
     return answer
-
-
-def _tight(table: str) -> str:
-    """Leave out the ends of lines between the tags of a table, a sixth of it."""
-    return BETWEEN_TAGS.sub("><", table)
 
 
 def _note_looking(request: HttpRequest, view: KillView) -> None:
@@ -305,10 +293,9 @@ def _note_looking(request: HttpRequest, view: KillView) -> None:
         looking.note(view.kill.id, cast("User", request.user), timezone.now())
 
 
-def _of_a_poll(request: HttpRequest, view: KillView) -> dict[str, Any]:
+def _others(request: HttpRequest, view: KillView) -> list[str]:
     reader = cast("User", request.user)
-    others = looking.others(view.kill.id, reader, timezone.now()) if view.is_running else []
-    return {"kill": view, "looking": others}
+    return looking.others(view.kill.id, reader, timezone.now()) if view.is_running else []
 
 
 @require_POST

@@ -1,0 +1,60 @@
+"""What many people look at is asked for once in a process, not once for each of them: fifty may follow one kill.
+
+Only what follows a page by itself (htmx) is answered so. Whoever loads a page, or has just done something, gets what is
+true now; and what they get is there for the others, too.
+"""
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from killswitch.kept import Kept
+
+T = TypeVar("T")
+
+AT_MOST = 200  # kept at a time: kills that are followed, and what stands in every page's banner
+
+
+@dataclass
+class _Shared:
+    lock: Lock = field(default_factory=Lock)
+    made_at: float = float("-inf")
+    value: Any = None
+
+
+_shared: Kept[_Shared] = Kept(AT_MOST)
+_lock = Lock()
+
+
+def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
+    """Return what `make` makes: made now where `is_fresh`, else at most TOGETHER_SECONDS ago.
+
+    Whoever asks while it is being made waits for it. What `make` raises is raised to the one who called it.
+    """
+    with _lock:
+        shared = _shared.get(key) or _shared.put(key, _Shared())
+    asked_at = time.monotonic()
+    with shared.lock:
+        # What somebody else began to make after the question is as fresh as what would be made now.
+        least = asked_at if is_fresh else asked_at - settings.TOGETHER_SECONDS
+        if shared.made_at < least:
+            began = time.monotonic()
+            shared.value = make()
+            shared.made_at = began
+        value: T = shared.value
+        return value
+
+
+def follows(request: HttpRequest) -> bool:
+    """Say whether a request is that of a page which follows by itself."""
+    return request.method == "GET" and bool(request.headers.get("HX-Request"))
+
+
+def forget() -> None:
+    """Let nothing of it be there: in tests, whose databases come and go."""
+    _shared.clear()
