@@ -19,6 +19,7 @@ soak: .venv/ready-for-tests
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tests.production $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 types: .venv/ready-for-tests
 	$(BIN)/mypy

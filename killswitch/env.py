@@ -1,12 +1,21 @@
 """Typed readers of the environment. A missing or odd value stops the start with one line that says which."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from .redaction import hide
 
 V = TypeVar("V")
+
+# Each of them is read by `secret`: from the variable, or from the file that the same name with _FILE names.
+SECRETS = (
+    *("ANCHOR_KEY", "ANCHOR_S3_SECRET_KEY", "ANCHOR_URL_TOKEN", "CLEAR_STREET_API_KEY", "DATABASE_URL"),
+    *("EMAIL_HOST_PASSWORD", "NEW_USER_PASSWORD", "REDIS_URL", "SECRET_KEY", "TELL_URLS"),
+)
 
 
 def stop(name: str, why: str) -> NoReturn:
@@ -42,6 +51,20 @@ def names(name: str, default: str) -> list[str]:
 def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
     """Read an address. Its value is not repeated in the complaint: it may hold a password."""
     value = text(name, default)
+    _address(name, value, schemes)
+    return value
+
+
+def secret_url(name: str, schemes: tuple[str, ...]) -> str:
+    """Read an address that may hold a password, from the variable or from the file that `name`_FILE names."""
+    value = needed_secret(name)
+    parts = _address(name, value, schemes)
+    password = parse_qs(parts.query).get("password", [])
+    hide(*(unquote(each) for each in password), parts.password or "", unquote(parts.password or ""))
+    return value
+
+
+def _address(name: str, value: str, schemes: tuple[str, ...]) -> SplitResult:
     wanted = "must be an address that begins with " + " or ".join(f"{scheme}://" for scheme in schemes)
     try:
         parts = urlsplit(value)
@@ -52,20 +75,43 @@ def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
         stop(name, wanted)
     if parts.scheme in ("http", "https") and (not parts.hostname or "@" in parts.netloc):
         stop(name, f"{wanted} and has a host name and no user name")
-    return value
+    return parts
 
 
 def secret(name: str) -> str:
-    """Read a secret from the variable, or from the file that `name`_FILE names. Empty where neither is set."""
+    """Read a secret from the variable, or from the file that `name`_FILE names. Empty where neither is set.
+
+    From then on it shows up in no log.
+    """
     value, path = text(name, ""), text(f"{name}_FILE", "")
     if value and path:
         stop(name, f"and {name}_FILE are both set: set one of them")
-    if not path:
-        return value
+    if path:
+        value = _content(f"{name}_FILE", path)
+    hide(value)
+    return value
+
+
+def needed_secret(name: str) -> str:
+    return secret(name) or stop(
+        name, f"is missing: set it or {name}_FILE in the environment (the README's table says what it is)"
+    )
+
+
+@functools.cache
+def _content(name: str, path: str) -> str:
+    """Read a file once: what happens to it later does not matter to a process that runs."""
     try:
-        return Path(path).read_text().strip()
+        value = Path(path).read_text().strip()
     except (OSError, ValueError) as error:
-        stop(f"{name}_FILE", f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}")
+        stop(name, f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}")
+    return value or stop(name, "names a file that is empty")
+
+
+def files_of_secrets() -> dict[str, Path]:
+    """Return the variables that name a file with a secret, as far as the environment has them."""
+    paths = {name: Path(value.strip()) for name, value in os.environ.items() if name.endswith("_FILE")}
+    return {name: path for name, path in paths.items() if name.removesuffix("_FILE") in SECRETS}
 
 
 def file(name: str) -> str:

@@ -8,7 +8,8 @@ worker_class = "gthread"
 threads = 16  # a page may wait for the broker; a press must still find a free thread
 timeout = 60
 graceful_timeout = 10
-limit_request_line = 0  # a selection of 200 orders stands in an address
+limit_request_line = 8190  # a selection of 150 orders stands in an address; proxies take no longer ones either
+logger_class = "killswitch.web_log.Log"
 control_socket_disable = True
 
 

@@ -1,9 +1,10 @@
 """What a kill needs to know: where the broker is, and how long things may take. All that break-glass reads."""
 
-from . import env
+from . import env, redaction
 
+redaction.watch_uncaught()
 # Read here so that a missing one stops the start; the broker room reads the same names itself, without Django.
-env.header("CLEAR_STREET_API_KEY")
+env.header("CLEAR_STREET_API_KEY", env.needed_secret("CLEAR_STREET_API_KEY"))
 CLEAR_STREET_BASE_URL = env.url("CLEAR_STREET_BASE_URL", ("https", "http"), "https://api.clearstreet.com")
 # Said on every page and of every kill: a simulator cannot be told from a tunnel to the broker by its address.
 BROKER_IS_SIMULATOR = env.boolean("BROKER_IS_SIMULATOR")

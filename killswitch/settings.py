@@ -11,13 +11,12 @@ from .kill_settings import *  # noqa: F403
 from .light_settings import *  # noqa: F403
 from .mail_settings import *  # noqa: F403
 from .telling_settings import *  # noqa: F403
+from .web_settings import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = env.boolean("DEBUG")
-SECRET_KEY = env.text("SECRET_KEY")
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", "")
+SECRET_KEY = env.needed_secret("SECRET_KEY")
 
 # Letting go of a latched kill takes a second person, unless this is on.
 RELEASE_BY_SAME_PERSON = env.boolean("RELEASE_BY_SAME_PERSON")
@@ -46,6 +45,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "killswitch.browser_rules.browser_rules",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -77,9 +77,14 @@ TEMPLATES = [
     },
 ]
 
-env.url("DATABASE_URL", ("sqlite", "postgres", "postgresql"))
 try:
-    DATABASES = {"default": dj_database_url.config(conn_max_age=600, conn_health_checks=True)}
+    DATABASES = {
+        "default": dj_database_url.parse(
+            env.secret_url("DATABASE_URL", ("sqlite", "postgres", "postgresql")),
+            conn_max_age=600,
+            conn_health_checks=True,
+        )
+    }
 except (dj_database_url.ParseError, ValueError, ImproperlyConfigured):
     env.stop("DATABASE_URL", "cannot be read: postgresql://user:password@host:5432/name or sqlite:////path/to/file")
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -109,15 +114,6 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "desk"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
-SESSION_COOKIE_HTTPONLY = True
-if env.boolean("HTTPS_ONLY"):
-    # Behind a proxy that ends TLS and says so in X-Forwarded-Proto.
-    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
-    SECURE_HSTS_SECONDS = 3600
-SESSION_COOKIE_SAMESITE = "Lax"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -136,7 +132,7 @@ WHITENOISE_USE_FINDERS = True
 # A kill may name thousands of orders in one form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
-REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"))
+REDIS_URL = env.secret_url("REDIS_URL", ("redis", "rediss", "unix"))
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
@@ -168,13 +164,23 @@ CELERY_BEAT_SCHEDULE = {
 }
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: the schedule stands above
 
+DEFAULT_EXCEPTION_REPORTER = "killswitch.error_pages.RedactedReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "class": "killswitch.redaction.Formatter",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
+        # Without Django's own handlers, which leave nothing out.
+        "django": {"handlers": [], "level": "INFO"},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
         # httpx writes every address at INFO.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},

@@ -1,11 +1,14 @@
 """A missing or odd value stops the start with one line that says which."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from killswitch import env
 
 ROOT = Path(__file__).parent.parent
 GOOD = {
@@ -56,6 +59,11 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("REDIS_URL", "localhost"),
         ("REDIS_URL", "http://localhost"),
         ("DEBUG", "perhaps"),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "a.example.com, *"),
+        ("CSRF_TRUSTED_ORIGINS", "killswitch.example.com"),
+        ("HTTPS_ONLY", "yes, please"),
+        ("PROXY_SAYS_HTTPS", "X-Forwarded-Proto"),
         ("TELL_MAIL_TO", "ann"),
         ("TELL_FROM", "two words@example.com"),
         ("TELL_LATE_MINUTES", "0"),
@@ -104,6 +112,76 @@ def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
     assert start([sys.executable, "-c", code], given).stdout == "s3cret\n"
     both = start([sys.executable, "-c", code], {**given, "ANCHOR_URL_TOKEN": "not-shown"})
     assert both.stderr == "killswitch: ANCHOR_URL_TOKEN and ANCHOR_URL_TOKEN_FILE are both set: set one of them\n"
+
+
+SHOW = """
+from killswitch import settings, env
+print(settings.SECRET_KEY, settings.DATABASES["default"]["PASSWORD"], settings.REDIS_URL, settings.EMAIL_HOST_PASSWORD)
+from killswitch.broker import ClearStreet
+print(env.secret("CLEAR_STREET_API_KEY"), env.secret("TELL_URLS"), env.secret("ANCHOR_KEY"))
+"""
+ADDRESSES = {"DATABASE_URL": "postgresql://u:s3cret@host/db", "REDIS_URL": "redis://:s3cret@host/0"}
+
+
+class TestEverySecret:
+    """Each may come from the variable or from a file, and says in one line what is wrong with that."""
+
+    def test_may_stand_in_files(self, tmp_path: Path) -> None:
+        """All of them at once, and none in the environment."""
+        given = {}
+        for name in env.SECRETS:
+            path = tmp_path / name
+            path.write_text(ADDRESSES.get(name, f"of-{name}") + "\n")
+            given |= {name: "", f"{name}_FILE": str(path)}
+        given["ANCHOR_S3_ACCESS_KEY"] = "x"
+        result = start([sys.executable, "-c", SHOW], given)
+        assert result.stderr == ""
+        assert result.stdout.split() == [
+            *("of-SECRET_KEY", "s3cret", "redis://:s3cret@host/0", "of-EMAIL_HOST_PASSWORD"),
+            *("of-CLEAR_STREET_API_KEY", "of-TELL_URLS", "of-ANCHOR_KEY"),
+        ]
+
+    @pytest.mark.parametrize("name", ["SECRET_KEY", "CLEAR_STREET_API_KEY", "DATABASE_URL", "REDIS_URL"])
+    @pytest.mark.parametrize(
+        ("content", "why"), [(None, "cannot be read: No such file"), ("\n", "names a file that is empty")]
+    )
+    def test_says_what_is_wrong_with_a_file(self, name: str, content: str | None, why: str, tmp_path: Path) -> None:
+        path = tmp_path / "secret"
+        if content is not None:
+            path.write_text(content)
+        result = check({name: "", f"{name}_FILE": str(path)})
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"killswitch: {name}_FILE {why}")
+        assert result.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize("name", ["SECRET_KEY", "CLEAR_STREET_API_KEY", "DATABASE_URL", "REDIS_URL"])
+    def test_is_not_given_twice(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("not-shown")
+        result = check({f"{name}_FILE": str(tmp_path / "secret")})
+        assert result.stderr == f"killswitch: {name} and {name}_FILE are both set: set one of them\n"
+
+    def test_is_read_once_so_that_a_file_may_go_while_a_process_runs(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.write_text("sk-of-a-file")
+        code = f"""
+import os, killswitch.settings
+os.unlink({str(path)!r})
+from killswitch.broker import ClearStreet
+print(ClearStreet.from_environment()._key)
+"""
+        result = start(
+            [sys.executable, "-c", code], {"CLEAR_STREET_API_KEY": "", "CLEAR_STREET_API_KEY_FILE": str(path)}
+        )
+        assert result.stdout == "b'sk-of-a-file'\n", result.stderr
+
+    def test_no_other_place_reads_one(self) -> None:
+        """A secret that is read past `env.secret` would neither come from a file nor be left out of the logs."""
+        names = "|".join(env.SECRETS)
+        read = re.compile(rf"""(environ|getenv|\btext|\burl|\bheader)\W{{1,6}}(get\W+)?["']({names})["']\)""")
+        places = [path for room in ("killswitch", "orders_ui") for path in (ROOT / room).rglob("*.py")]
+        assert not [str(path) for path in places if "simulator" not in path.parts and read.search(path.read_text())]
+        told = {name for path in places for name in re.findall(r'secret(?:_url)?\("([A-Z_0-9]+)"', path.read_text())}
+        assert told == set(env.SECRETS)
 
 
 @pytest.mark.parametrize(

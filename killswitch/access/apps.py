@@ -6,6 +6,8 @@ class AccessConfig(AppConfig):
     label = "access"
 
     def ready(self) -> None:
+        from killswitch import deploy_checks  # noqa: F401  (registers itself)
+
         from . import (
             changes,
             signals,  # noqa: F401  (connects the receivers)

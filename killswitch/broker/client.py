@@ -15,6 +15,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from killswitch import env
+
 from ._clock import BrokerClock
 from ._decode import (
     Envelope,
@@ -158,7 +160,7 @@ class ClearStreet:
     def from_environment(cls) -> "ClearStreet":
         """Make a client from CLEAR_STREET_API_KEY, CLEAR_STREET_BASE_URL and CLEAR_STREET_TIMEOUT_SECONDS."""
         return cls(
-            api_key=os.environ["CLEAR_STREET_API_KEY"],
+            api_key=env.needed_secret("CLEAR_STREET_API_KEY"),
             base_url=os.environ.get("CLEAR_STREET_BASE_URL") or PRODUCTION,
             timeouts=Timeouts(total=float(os.environ.get("CLEAR_STREET_TIMEOUT_SECONDS") or Timeouts.total)),
         )

@@ -7,6 +7,8 @@ import shutil
 import threading
 from typing import TextIO
 
+from killswitch.redaction import Formatter
+
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -70,7 +72,7 @@ class _LogHandler(logging.Handler):
     def __init__(self, screen: Screen) -> None:
         super().__init__()
         self._screen = screen
-        self.setFormatter(logging.Formatter("{levelname}: {message}", style="{"))
+        self.setFormatter(Formatter("{levelname}: {message}", style="{"))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._screen.say(self.format(record))

@@ -2,9 +2,10 @@
 
 import os
 import sys
-import traceback
 
 from django.core.management import execute_from_command_line
+
+from killswitch.redaction import print_traceback
 
 from . import arguments, exits
 
@@ -25,11 +26,11 @@ def main() -> None:
             print(f"COULD NOT BE CHECKED: {stop.code}", file=sys.stderr)
             sys.exit(exits.UNKNOWN)
         raise
-    except (Exception, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt) as error:
         # A traceback would end with 1, which says that a list was read.
         if not is_kill:
             raise
-        traceback.print_exc()
+        print_traceback(error)
         sys.exit(exits.UNKNOWN)
 
 

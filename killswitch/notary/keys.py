@@ -10,6 +10,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from killswitch import env
+from killswitch.redaction import hide
+
 BEGIN = "-----BEGIN "
 MAKE_ONE = "make one with manage.py anchor_key FILE"
 
@@ -40,21 +43,15 @@ class Key:
 
 
 def configured() -> Key | None:
-    """Return the key of ANCHOR_KEY or ANCHOR_KEY_FILE, None where neither is set. Raises BadKey."""
-    text, path = (os.environ.get(name, "").strip() for name in ("ANCHOR_KEY", "ANCHOR_KEY_FILE"))
-    if text and path:
-        raise BadKey("ANCHOR_KEY and ANCHOR_KEY_FILE are both set: set one of them")
-    if path:
-        return _read("ANCHOR_KEY_FILE", _content(path))
+    """Return the key of ANCHOR_KEY or ANCHOR_KEY_FILE, None where neither is set. Raises BadKey.
+
+    A file that cannot be read ends the process.
+    """
     # Files of variables hold one line each: there, a PEM has \n for the end of a line.
-    return _read("ANCHOR_KEY", text.replace("\\n", "\n").encode()) if text else None
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise BadKey(f"ANCHOR_KEY_FILE: {path} cannot be read: {error.strerror}") from None
+    text = env.secret("ANCHOR_KEY").replace("\\n", "\n")
+    hide(text)
+    name = "ANCHOR_KEY_FILE" if env.text("ANCHOR_KEY_FILE", "") else "ANCHOR_KEY"
+    return _read(name, text.encode()) if text else None
 
 
 def _read(name: str, text: bytes) -> Key:

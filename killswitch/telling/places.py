@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from killswitch import env
+from killswitch.redaction import hide
 
 SETTINGS = "TELL_MAIL_TO, TELL_URLS or TELL_URLS_FILE"
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,29})://\S+", re.I)
@@ -80,6 +81,7 @@ def configured() -> list[Place]:
 def chat_urls() -> list[str]:
     """Read the addresses of chats and pagers. Django's settings do not hold them: no page of its can show them."""
     urls = env.secret("TELL_URLS").split()
+    hide(*urls, *(url.partition("://")[2] for url in urls))
     for number, url in enumerate(urls, 1):
         if not SCHEME.fullmatch(url):
             env.stop("TELL_URLS", f"is wrong: address {number} does not begin with a scheme and ://, as slack://…")

@@ -1,5 +1,4 @@
 import getpass
-import os
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -7,6 +6,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from killswitch import env
 from killswitch.access.operations import set_user
 from killswitch.access.roles import ROLES
 from killswitch.audit.person import actor
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("role", choices=ROLES)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = os.environ.get("NEW_USER_PASSWORD") or getpass.getpass("Password: ")
+        password = env.secret("NEW_USER_PASSWORD") or getpass.getpass("Password: ")
         user = User.objects.filter(username=options["name"]).first() or User(username=options["name"])
         try:
             user.full_clean(exclude=["password"])
