@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from killswitch.celery import app
 from killswitch.demo import redis_server
 from killswitch.kills.carry_out import close
 from killswitch.simulator.process import SimulatorProcess
-from tests import last_in_its_transaction
+from tests import last_in_its_transaction, nothing_secret
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,6 +71,14 @@ TransactionTestCase._fixture_teardown = _flush_as_the_migrations_left_it  # type
 
 
 last_in_its_transaction.install()
+nothing_secret.install()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    nothing_secret.fail_on_secrets(report)
+    return report
 
 
 def pytest_unconfigure() -> None:

@@ -4,10 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from tests.nothing_secret import API_KEY, SECRET_KEY
+
 FOLDER = Path(tempfile.mkdtemp(prefix="ks-"))
 
-os.environ.setdefault("SECRET_KEY", "tests-only")
-os.environ["CLEAR_STREET_API_KEY"] = "simulator-key"
+os.environ["SECRET_KEY"] = SECRET_KEY
+os.environ["CLEAR_STREET_API_KEY"] = API_KEY
 os.environ["CLEAR_STREET_BASE_URL"] = "http://127.0.0.1:9"
 os.environ["REDIS_URL"] = f"unix://{FOLDER}/redis.sock"
 # TEST_DATABASE_URL, not DATABASE_URL: tests never go near a database that is in use.

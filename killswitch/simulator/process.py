@@ -141,9 +141,10 @@ class Control:
 class SimulatorProcess:
     """A simulator that lives as long as a `with` block: `SimulatorProcess("--accounts", "2", "--orders", "5")`."""
 
-    def __init__(self, *arguments: str, api_key: str = "simulator-key") -> None:
+    def __init__(self, *arguments: str, api_key: str = "") -> None:
         self.arguments = arguments
-        self.api_key = api_key
+        # By the same rule as on its command line.
+        self.api_key = api_key or os.environ.get("CLEAR_STREET_API_KEY") or "simulator-key"
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -13,8 +13,9 @@ import pytest
 
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import ROOT, ask_broker_at, database_url
+from tests.nothing_secret import API_KEY, SECRET_KEY
 
-KEY = "sk-live-seen-nowhere"
+KEY = API_KEY
 FIRST = 19816
 CLOSED = {"DATABASE_URL": "postgresql://desk:secret@127.0.0.1:9/killswitch", "REDIS_URL": "redis://127.0.0.1:9/0"}
 
@@ -79,7 +80,7 @@ def shell(transactional_db: None, simulator: SimulatorProcess, tmp_path: Path) -
     return Shell(
         {
             **bare(simulator),
-            "SECRET_KEY": "tests-only",
+            "SECRET_KEY": SECRET_KEY,
             "DATABASE_URL": database_url(),
             "REDIS_URL": os.environ["REDIS_URL"],
         },

@@ -16,6 +16,7 @@ from killswitch.demo import redis_server
 from killswitch.demo.__main__ import answers, listens
 from killswitch.simulator.process import Control, SimulatorProcess
 from tests.conftest import ROOT, wait_for
+from tests.nothing_secret import API_KEY
 
 # Small, so that a test does not wait for half a minute until somebody gives up.
 QUICK = {
@@ -95,7 +96,7 @@ class Stack:
 
     # --- the broker
 
-    def broker(self, *arguments: str, api_key: str = "simulator-key") -> SimulatorProcess:
+    def broker(self, *arguments: str, api_key: str = API_KEY) -> SimulatorProcess:
         """Start a stand-in broker; everything that is started later talks to it, and who presses here means it."""
         self._simulator = SimulatorProcess(*arguments, api_key=api_key).__enter__()
         self._patch.setattr(settings, "CLEAR_STREET_BASE_URL", self._simulator.url)

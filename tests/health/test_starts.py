@@ -21,8 +21,9 @@ from killswitch.version import FOLDER, VERSION, digest
 from tests.conftest import database_url, wait_for
 from tests.faults.postgresql import as_the_database, own_server
 from tests.faults.stack import Stack
+from tests.nothing_secret import API_KEY, SECRET_KEY
 
-SECRETS = {"SECRET_KEY": "s-e-c-r-e-t-one-of-django", "CLEAR_STREET_API_KEY": "s-e-c-r-e-t-two-of-the-broker"}
+SECRETS = {"SECRET_KEY": SECRET_KEY, "CLEAR_STREET_API_KEY": API_KEY}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from killswitch.simulator.instruments import BY_NAME
 from killswitch.simulator.process import Control, Refused, SimulatorProcess
+from tests.nothing_secret import API_KEY
 
 from .conftest import CANCEL_MS, FIRST
 from .wire import ENDS, Wire, wait_for
@@ -360,7 +361,7 @@ class TestTheLog:
         assert [(r["authorized"], r["status"]) for r in control.log()] == [(False, 401), (True, 200)]
         text = json.dumps(control.log())
         assert "other-secret" not in text
-        assert "simulator-key" not in text
+        assert API_KEY not in text
 
 
 def gone(wire: Wire, account_id: int, order_id: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from killswitch.simulator.process import Control, Refused, SimulatorProcess
+from tests.nothing_secret import API_KEY
 
 from .conftest import FIRST
 from .wire import ENDS, Wire, wait_for
@@ -60,7 +61,7 @@ class TestWhichRequests:
         assert wire.get(VERSION).status == 200
 
     def test_the_key(self, wire: Wire, control: Control) -> None:
-        control.add_fault(match={"key": "simulator-key"}, do={"status": 401})
+        control.add_fault(match={"key": API_KEY}, do={"status": 401})
         assert wire.get(VERSION).status == 401
         assert wire.call("GET", VERSION, headers={"Authorization": "Bearer other"}).status == 200
 
