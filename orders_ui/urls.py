@@ -60,7 +60,7 @@ urlpatterns = [
     path("go.json", go.go_json, name="go_json"),
     path("help/", help.help_page, name="help"),
     path("login/", users.LogIn.as_view(), name="login"),
-    path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
+    path("logout/", login_not_required(LogoutView.as_view(http_method_names=["post"])), name="logout"),
     path("light/", light.light, name="light"),
     path("healthz", errors.healthz, name="healthz"),
     path("readyz", light.readyz, name="readyz"),

@@ -2,6 +2,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods, require_safe
 
 from killswitch.access.operations import add_user, change_user
@@ -13,6 +14,7 @@ from ..rows import user_rows
 from ..shown import show
 
 
+@method_decorator(require_http_methods(["GET", "HEAD", "POST"]), name="dispatch")
 class LogIn(LoginView):
     template_name = "login.html"
     redirect_authenticated_user = True
