@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: demo test soak lint types pins clean
+.PHONY: demo test soak lint audit types pins clean
 
 demo: .venv/ready
 	@exec $(BIN)/python -m killswitch.demo
@@ -20,6 +20,10 @@ lint: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.production $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+# Known vulnerabilities of what is pinned; says so where the service is out of reach.
+audit: .venv/ready-for-tests
+	$(BIN)/python -m tests.dependencies
 
 types: .venv/ready-for-tests
 	$(BIN)/mypy
