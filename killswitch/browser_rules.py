@@ -8,10 +8,13 @@ from django.http import HttpRequest, HttpResponse
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
+def policy() -> str:
+    return "; ".join(f"{name} {value}" for name, value in settings.CONTENT_SECURITY_POLICY.items())
+
+
 def browser_rules(get_response: GetResponse) -> GetResponse:
-    policy = "; ".join(f"{name} {value}" for name, value in settings.CONTENT_SECURITY_POLICY.items())
     rules = {
-        "Content-Security-Policy": policy,
+        "Content-Security-Policy": policy(),
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     }

@@ -14,6 +14,7 @@ from killswitch.audit.operations import Actor, Draft, append
 from killswitch.book.models import Account
 from killswitch.book.operations import refresh, save
 from killswitch.broker import Listing
+from killswitch.browser_rules import policy
 from killswitch.health.verdict import Fault, Verdict
 from killswitch.kills.acknowledgements import acknowledge
 from killswitch.kills.claims import claim
@@ -62,7 +63,8 @@ class MadeUp:
         address = f"/made-up/{name}/"
         status = 403 if name == "csrf" else int(name)
         body = render_to_string(f"{name}.html")
-        self._page.route(f"**{address}", lambda route: route.fulfill(status=status, body=body, content_type=HTML))
+        headers = {"Content-Type": HTML, "Content-Security-Policy": policy()}
+        self._page.route(f"**{address}", lambda route: route.fulfill(status=status, body=body, headers=headers))
         return address
 
     def place(self, how: str) -> None:
