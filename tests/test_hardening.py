@@ -1,6 +1,7 @@
 """What production settings turn on, and what every answer tells the browser to refuse."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,16 @@ class TestEveryAnswer:
         answer = Client(raise_request_exception=False).get("/login/")
         assert answer.status_code == 500
         assert answer["Content-Security-Policy"] == RULES["Content-Security-Policy"]
+
+
+def test_the_page_about_security_names_only_tests_that_there_are() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    paths = set(re.findall(r"`((?:tests|killswitch)/[\w/.]+)`", page))
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    text = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    names = {
+        name.strip("…") for name in re.findall(r"`(\w*…?[A-Z_a-z…]+)`", page) if "…" in name or name.startswith("Test")
+    }
+    assert len(names) > 15
+    assert [name for name in names if name not in text] == []
