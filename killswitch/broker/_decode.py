@@ -3,6 +3,7 @@
 import math
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -143,6 +144,7 @@ def read_retry_after(text: str | None, now: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
+@lru_cache(maxsize=100)  # a thousand answers come within the same second
 def read_date(date: str | None) -> float | None:
     """Read a `Date` header: the second that had begun when the answer was made, since the epoch."""
     try:

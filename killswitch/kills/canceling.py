@@ -15,7 +15,9 @@ from .patience import retry_pause
 
 ATTEMPTS_PER_ORDER = 6
 MASS_CANCELS_IN_VAIN = 2
-CANCELS_AT_ONCE = 1000  # announced in one commit
+CANCELS_AT_ONCE = 1000
+# Announced in one commit, after which they leave: the first of a thousand must not wait for the last one's announcement.
+ANNOUNCED_AT_ONCE = 500
 
 
 class Canceling:
@@ -150,6 +152,10 @@ class Canceling:
     async def cancel_one_by_one(self, orders: Mapping[str, Order | None], *, is_first: bool = True) -> bool:
         """Cancel orders by their ids, all at once. Return whether the broker accepted one."""
         self._case.cancel_error = ""
+        portions = [{each: orders[each] for each in ids} for ids in _cut(list(orders), ANNOUNCED_AT_ONCE)]
+        return any(await _all([self._announce_and_cancel(some, is_first) for some in portions]))
+
+    async def _announce_and_cancel(self, orders: Mapping[str, Order | None], is_first: bool) -> bool:
         attempts = await self._announce_each(orders)
         self._tried.update(orders)
         return any(await _all([self._cancel_one(order_id, attempts[order_id], is_first) for order_id in orders]))
