@@ -16,6 +16,10 @@ test: .venv/ready-for-tests
 soak: .venv/ready-for-tests
 	@exec $(BIN)/python -m tests.soak $(SOAK)
 
+# The whole product beside what is possible at all, a quarter of an hour: make bench BENCH="first 200"
+bench: .venv/ready-for-tests
+	@exec $(BIN)/python -m tests.speed $(BENCH)
+
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ from .patience import retry_pause
 ATTEMPTS_PER_ORDER = 6
 MASS_CANCELS_IN_VAIN = 2
 CANCELS_AT_ONCE = 1000
-# Announced in one commit, after which they leave: the first of a thousand must not wait for the last one's announcement.
+# Announced in one commit, and then they leave: the first of a thousand does not wait for what announces the last.
 ANNOUNCED_AT_ONCE = 500
 
 

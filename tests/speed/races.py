@@ -7,15 +7,12 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-import httpx
 
 from tests.bench.__main__ import set_up
 
@@ -27,6 +24,7 @@ from killswitch.simulator.process import SimulatorProcess
 
 from . import tls
 from .firm import CANCEL_ALL, CANCEL_ONE, Broker, Firm, firm
+from .people import Person
 from .row import Row
 
 RUNS = 5
@@ -189,7 +187,7 @@ def _until_flat(running: Firm, kill_id: str, pressed: float) -> float:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         page = running.http.get(f"/kills/{kill_id}/", headers={"HX-Request": "true"}).text
-        if "data-is-over" in page:
+        if 'hx-trigger="every 1s"' not in page:  # it follows no more
             return time.monotonic() - pressed
         time.sleep(1)  # what is measured is a page that asks once a second
     raise RuntimeError("the page does not say that it is over")
@@ -217,36 +215,22 @@ def watched(database: str) -> Iterator[Row]:
         )
 
 
-def _followed(running: Firm, people: int) -> tuple[float, float]:
+def _followed(running: Firm, count: int) -> tuple[float, float]:
+    """Let so many look at the desk, kill everything, and let them all follow that kill to its end."""
+    people = [Person(running, number / count) for number in range(count)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.has_looked.wait(60)
     press = running.press(all_accounts="on")
-    ended = threading.Event()
-    threads = [
-        threading.Thread(target=_follow, args=(running, press.kill_id, ended, n / people)) for n in range(people)
-    ]
-    for thread in threads:
-        thread.start()
+    for person in people:
+        person.follow(press.kill_id)
     running.ended(press)
-    ended.set()
-    for thread in threads:
-        thread.join()
-    kill = Kill.objects.get(id=press.kill_id)
-    assert kill.ended_at is not None
-    return running.last_answer(press, CANCEL_ALL), kill.ended_at.timestamp() - press.wall
-
-
-def _follow(running: Firm, kill_id: str, ended: threading.Event, offset: float) -> None:
-    """Follow a kill as the page does: what it has seen goes along with each question."""
-    with httpx.Client(base_url=running.address, cookies=running.http.cookies, timeout=60) as http:
-        page = http.get(f"/kills/{kill_id}/").text
-        ended.wait(offset)
-        while not ended.is_set():
-            began = time.monotonic()
-            http.get(f"/kills/{kill_id}/", headers={"HX-Request": "true"}, params=_marks(page))
-            ended.wait(max(0.0, 1 - (time.monotonic() - began)))
-
-
-def _marks(page: str) -> dict[str, str]:
-    return {}
+    for person in people:
+        person.end()
+    ended_at = Kill.objects.get(id=press.kill_id).ended_at
+    assert ended_at is not None
+    return running.last_answer(press, CANCEL_ALL), ended_at.timestamp() - press.wall
 
 
 # --- without Redis
