@@ -39,6 +39,12 @@ def boolean(name: str, default: bool = False) -> bool:
     return default if not value else stop(name, "must be on or off")
 
 
+def choice(name: str, *choices: str) -> str:
+    """Read one of `choices`; the first where it is not set."""
+    value = text(name, choices[0]).lower()
+    return value if value in choices else stop(name, "must be " + " or ".join(choices))
+
+
 def number(name: str, default: float, *, least: float, most: float) -> float:
     wanted = f"must be a number from {least:g} to {most:g}"
     return _read(name, default, float, lambda value: least <= value <= most, wanted)

@@ -169,13 +169,16 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {
-            "class": "killswitch.redaction.Formatter",
+        "text": {
+            "class": "killswitch.logs.TextFormatter",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
-        }
+        },
+        "json": {"class": "killswitch.logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "killswitch.logs.PatientHandler", "formatter": env.choice("LOG_FORMAT", "text", "json")}
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # Without Django's own handlers, which leave nothing out.

@@ -15,6 +15,7 @@ import uuid
 from django.conf import settings
 
 from killswitch import broker
+from killswitch.steps import step
 
 from . import clock
 from .budget import Budget
@@ -55,6 +56,8 @@ def begin(kill_id: uuid.UUID, who: str = "worker") -> "concurrent.futures.Future
     claimed = claim(kill_id, source=f"{who} {socket.gethostname()} {os.getpid()}")
     if claimed is None:
         return None
+    held = [claimed_sweep.is_new for claimed_sweep in claimed.sweeps]
+    step("claimed", kill_id, accounts=len(held), taken_over=held.count(False) or None, by=claimed.source)
     hold = Hold(asked_at, is_latched=claimed.kill.is_held)
     future = _under_way[hold] = broker.start(_work(claimed, hold))
     future.add_done_callback(lambda done: _forget(hold, kill_id, done))

@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
-from killswitch.audit.operations import Draft, append
+from killswitch.audit.operations import Draft
 from killswitch.audit.queries import unanswered
 from killswitch.database_clock import is_free, lease
 from killswitch.database_clock import now as database_now
@@ -21,6 +21,7 @@ from .ends import settle
 from .entries import Subject, announce_mass_cancel, kill_left, never_answered, order_ended, sweep_ended
 from .models import Kill, KilledOrder, Outcome, Roster, State, Sweep
 from .record import LEASE
+from .told import append
 
 BREAK_OFFS = 3
 

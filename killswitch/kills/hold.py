@@ -24,6 +24,7 @@ class Hold:
         self._wake = asyncio.Event()
         self.is_latched = is_latched
         self.is_stopping = False
+        self.has_sent = False  # whether a DELETE has left
 
     def lengthen(self, asked_at: float, sweep_ids: Iterable[int]) -> None:
         """Note whose leases the database lengthened; `asked_at` is the monotonic time before it was asked."""

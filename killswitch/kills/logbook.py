@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from django.utils import timezone
 
 from killswitch.audit.operations import Draft
+from killswitch.steps import step
 
 from . import entries
 from .hold import Hold
@@ -54,6 +55,9 @@ class Logbook:
         if self._is_closed:
             raise LostLease
         self._hold.check(self._sweep_id)
+        if not self._hold.has_sent:
+            self._hold.has_sent = True
+            step("first_delete", self._subject.kill_id, account=self._subject.account_id, by=self._subject.actor.source)
 
     async def announce(self, drafts: Sequence[Draft], *, first_attempt_at: datetime | None = None) -> None:
         """Commit announcements. When this returns, the requests may leave; when it raises, none may."""

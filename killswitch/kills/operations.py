@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from datetime import datetime
@@ -10,12 +10,14 @@ from datetime import datetime
 from django.db import transaction
 
 from killswitch.audit.models import Kind
-from killswitch.audit.operations import Actor, Draft, append
+from killswitch.audit.operations import Actor, Draft
 from killswitch.celery import app
+from killswitch.steps import step
 
 from .beginning import engaged, kill_values
 from .decision import Decision
 from .models import Kill, Sweep
+from .told import append
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +37,38 @@ def engage(*, decision: Decision, known_account_ids: Iterable[int], actor: Actor
     swept at once and the broker is asked for the rest. Raises KeyReused.
     """
     account_ids = sorted(set(known_account_ids)) if decision.all_accounts else list(decision.account_ids)
+    new_id = _pressed(decision, account_ids, actor)
     with transaction.atomic():
         kill, is_new = Kill.objects.get_or_create(
             idempotency_key=decision.idempotency_key,
-            defaults=kill_values(decision, account_ids, actor, now),
+            defaults={"id": new_id, **kill_values(decision, account_ids, actor, now)},
         )
         if is_new:
             Sweep.objects.bulk_create(Sweep(kill=kill, account_id=account_id) for account_id in account_ids)
             append([engaged(kill, account_ids, actor)])
-    if not is_new and not is_of(kill, decision, actor):
-        raise KeyReused("this form was already used for another kill: load it again and press once more")
+    if not is_new:
+        step("pressed_again", kill.id, key=decision.idempotency_key, person=actor.name, by=actor.source)
+        if not is_of(kill, decision, actor):
+            raise KeyReused("this form was already used for another kill: load it again and press once more")
     ring(kill.id)
     return kill
+
+
+def _pressed(decision: Decision, account_ids: Collection[int], actor: Actor) -> uuid.UUID:
+    """Say in the log that somebody pressed, before anything can go wrong. Return the id that the kill gets."""
+    kill_id = uuid.uuid4()
+    step(
+        "pressed",
+        kill_id,
+        key=decision.idempotency_key,
+        accounts=len(account_ids),
+        all_accounts=decision.all_accounts,
+        latched=decision.latched,
+        dry_run=decision.dry_run,
+        person=actor.name,
+        by=actor.source,
+    )
+    return kill_id
 
 
 def is_of(kill: Kill, decision: Decision, actor: Actor) -> bool:
@@ -69,12 +91,13 @@ def ring(kill_id: uuid.UUID) -> bool:
     try:
         _bell.submit(_ring, kill_id).result(DOORBELL_SECONDS)
     except TookTooLong:
-        logger.warning("kill %s: the queue did not answer within %s s", kill_id, DOORBELL_SECONDS)
+        step("not_rung", kill_id, level=logging.WARNING, error="no_answer", seconds=DOORBELL_SECONDS)
         return False
     except Exception as error:
         # The kill is committed: whatever is wrong with the queue must not look like "not sent".
-        logger.warning("kill %s: the queue did not take it (%s)", kill_id, type(error).__name__)
+        step("not_rung", kill_id, level=logging.WARNING, error=type(error).__name__)
         return False
+    step("rung", kill_id)
     return True
 
 

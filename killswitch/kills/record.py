@@ -17,12 +17,13 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
 from killswitch import database_clock
-from killswitch.audit.operations import Draft, append
+from killswitch.audit.operations import Draft
 
 from . import clock
 from .ends import settle
 from .models import KilledOrder, Sweep
 from .order_rows import write_rows
+from .told import append
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")

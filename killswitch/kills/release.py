@@ -6,10 +6,11 @@ from django.conf import settings
 from django.db import transaction
 
 from killswitch.audit.models import Kind
-from killswitch.audit.operations import Actor, Draft, append
+from killswitch.audit.operations import Actor, Draft
 
 from .ends import settle
 from .models import Kill, State
+from .told import append
 
 
 class NotReleased(ValueError):
