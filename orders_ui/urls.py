@@ -15,6 +15,7 @@ from .views import (
     incident,
     kills,
     light,
+    metrics,
     saved_filters,
     telling,
     trail_files,
@@ -64,4 +65,5 @@ urlpatterns = [
     path("light/", light.light, name="light"),
     path("healthz", errors.healthz, name="healthz"),
     path("readyz", light.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]

@@ -85,6 +85,7 @@ TABLE = {
     "logout": Rule(NONE, ANYBODY, needs_log_in=False),
     "healthz": Rule(ANYBODY, needs_log_in=False),
     "readyz": Rule(ANYBODY, needs_log_in=False),
+    "metrics": Rule(ANYBODY, needs_log_in=False),  # to whom has the token: tests/health/test_metrics.py
 }
 QUERIES = {"confirm": "?account=1001", "reach": "?account=1001"}
 

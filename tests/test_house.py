@@ -56,6 +56,7 @@ BELONGS_TO = {
     "boto3": {"notary"},
     "weasyprint": {"incident"},
     "apprise": {"telling"},
+    "prometheus_client": {"health"},
 }
 WAYS_TO_WRITE_AN_ENTRY = ("Entry.objects.bulk_create", "Entry.objects.create", "{Entry._meta.db_table}")
 KNOWS_NO_DJANGO = ("broker", "simulator", "demo")

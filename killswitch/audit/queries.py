@@ -88,6 +88,11 @@ def of_kill(kill_id: uuid.UUID) -> QuerySet[Entry]:
     return Entry.objects.filter(kill_id=kill_id).order_by("id")
 
 
+def first_answer(kill_id: uuid.UUID) -> Entry | None:
+    """Return the answer to a cancel of a kill that was written first."""
+    return Entry.objects.filter(kill_id=kill_id, kind=Kind.ATTEMPT_ANSWERED).defer("data").order_by("id").first()
+
+
 def unanswered(kill_id: uuid.UUID, account_ids: Iterable[int]) -> list[Entry]:
     """Return the announced attempts of a kill on some accounts that have neither an answer nor the note of none."""
     ends = Entry.objects.filter(

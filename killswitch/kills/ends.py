@@ -2,12 +2,15 @@
 
 import uuid
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.db.models import Max
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Draft
+from killswitch.audit.queries import first_answer
 
 from .entries import Subject
 from .models import Kill, Roster, State
@@ -48,10 +51,20 @@ def _states(kill: Kill) -> set[str]:
 def _end(kill: Kill, state: State, source: str) -> Draft:
     now = timezone.now()
     Kill.objects.filter(id=kill.id).update(state=state, ended_at=now)
-    return kill_ended(kill, state, now, source)
+    return kill_ended(kill, state, now, source, **_figures(kill, state))
 
 
-def kill_ended(kill: Kill, state: State, now: datetime, source: str) -> Draft:
+def _figures(kill: Kill, state: State) -> dict[str, float]:
+    """Return how fast it was, in seconds after the press, as far as there is something to tell."""
+    moments = {}
+    if answer := first_answer(kill.id):
+        moments["first_delete_seconds"] = answer.at - timedelta(microseconds=answer.latency_us or 0)
+    if state == State.FLAT and not kill.dry_run:
+        moments["flat_seconds"] = kill.sweeps.aggregate(last=Max("first_flat_at"))["last"]
+    return {name: round((at - kill.engaged_at).total_seconds(), 6) for name, at in moments.items() if at is not None}
+
+
+def kill_ended(kill: Kill, state: State, now: datetime, source: str, **figures: Any) -> Draft:
     """Say how a kill ended."""
     told = {
         State.FLAT: "is flat: the broker lists no matching open order on any of its accounts",
@@ -67,5 +80,5 @@ def kill_ended(kill: Kill, state: State, now: datetime, source: str) -> Draft:
         now,
         account_id=None,
         outcome=state,
-        data={"seconds": round((now - kill.engaged_at).total_seconds(), 3), "error": kill.roster_error},
+        data={"seconds": round((now - kill.engaged_at).total_seconds(), 3), "error": kill.roster_error, **figures},
     )
