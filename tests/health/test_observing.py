@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules ask for figures that there are."""
+"""The dashboard, the alert rules and their page tell of figures that there are."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from killswitch.book.models import Account
 from killswitch.health import heartbeats
 from killswitch.health.metrics import exposition
 from killswitch.kills.models import Kill
+from killswitch.kills.told import STEPS
 from killswitch.notary.models import Notary
 
 from .light import shine
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "deploy/prometheus/alerts.yaml"
 CASES = Path(__file__).parent / "alerts_cases.yaml"
 DASHBOARD = ROOT / "deploy/grafana/killswitch.json"
+PAGE = ROOT / "docs/observing.md"
 
 SERIES = re.compile(r"(killswitch_\w+)(?:\{([^}]*)\})?")
 MATCH = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
@@ -90,6 +92,20 @@ def test_everything_that_is_asked_for_is_told(series: Series) -> None:
         named = {label.strip() for part in GROUPED.findall(expression) for label in part.split(",") if label.strip()}
         named |= set(re.findall(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}", legend))
         assert named <= known, f"{expression}: no label {named - known}"
+
+
+def test_every_figure_is_explained_on_the_page_and_no_other(series: Series) -> None:
+    told = set(re.findall(r"`(killswitch_\w+)`", PAGE.read_text()))
+    there = {re.sub(r"_(bucket|sum|count)$", "", name) for name in series}
+    assert told == there
+
+
+def test_every_rule_and_every_step_is_explained_on_the_page() -> None:
+    page = PAGE.read_text()
+    ours = ("pressed", "pressed_again", "rung", "not_rung", "claimed", "first_delete", *STEPS.values())
+    assert [name for name in ours if f"`{name}`" not in page] == []
+    assert [rule["alert"] for rule in rules() if f"`{rule['alert']}`" not in page] == []
+    assert set(re.findall(r"`(Killswitch\w+)`", page)) == {rule["alert"] for rule in rules()}
 
 
 def test_every_rule_says_how_bad_it_is_and_what_to_do() -> None:
