@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Actor, Draft, append
+from killswitch.audit.queries import first_answer
 from killswitch.health import counted, heartbeats
 from killswitch.health.counted import Counted, Histogram
 from killswitch.health.models import Heartbeat
@@ -165,6 +166,26 @@ class TestCost:
             scrape()
         counting = [query["sql"] for query in asked if Kind.KILL_ENDED in query["sql"]]
         assert counting == []
+
+    def test_the_end_of_a_kill_looks_for_its_first_answer_among_its_own_entries_only(self) -> None:
+        answers = [
+            Draft(kind=Kind.ATTEMPT_ANSWERED, at=timezone.now(), sentence="answered", kill_id=uuid.UUID(int=number))
+            for number in range(200)
+        ]
+        append(answers)
+        with CaptureQueriesContext(connection) as asked:
+            answer = first_answer(uuid.UUID(int=150))
+        assert answer is not None
+        assert answer.id == Entry.objects.get(kill_id=uuid.UUID(int=150)).id
+        [query] = asked.captured_queries
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SET LOCAL enable_seqscan = off")  # there are only a few rows here
+            explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+            cursor.execute(f"{explain} {query['sql']}")
+            plan = str(cursor.fetchall())
+        assert "audit_kill" in plan
+        assert "audit_kind" not in plan
 
     @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="how SQLite explains itself")
     def test_walks_along_indexes_in_the_large_tables(self) -> None:
