@@ -19,7 +19,7 @@ STEP = re.compile(r"(\w+)=(\"[^\"]*\"|\S+)")
 
 
 def in_json(said: str, kill_id: uuid.UUID) -> list[dict[str, Any]]:
-    """Return the steps of a kill. Beside the log stand Celery's banner and what Gunicorn says before the settings."""
+    """Return the steps of a kill. Beside the log stand Celery's banner and what Python warns of."""
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     return [line for line in lines if line.get("kill") == str(kill_id) and "step" in line]
 
