@@ -25,9 +25,9 @@ class Step:
         return " ".join(f"{name}={_plain(value)}" for name, value in self.fields.items())
 
 
-def step(name: str, kill_id: uuid.UUID | None, *, level: int = logging.INFO, **fields: Any) -> None:
+def step(name: str, kill_id: uuid.UUID | None, **fields: Any) -> None:
     """Write that a kill has come to the step `name`. Waits for nothing, and a field without a value is left out."""
-    logger.log(level, Step({"step": name, "kill": kill_id, **fields}))
+    logger.info(Step({"step": name, "kill": kill_id, **fields}))
 
 
 def _plain(value: Any) -> str:

@@ -91,11 +91,13 @@ def ring(kill_id: uuid.UUID) -> bool:
     try:
         _bell.submit(_ring, kill_id).result(DOORBELL_SECONDS)
     except TookTooLong:
-        step("not_rung", kill_id, level=logging.WARNING, error="no_answer", seconds=DOORBELL_SECONDS)
+        logger.warning("kill %s: the queue did not answer within %s s", kill_id, DOORBELL_SECONDS)
+        step("not_rung", kill_id, error="no_answer", seconds=DOORBELL_SECONDS)
         return False
     except Exception as error:
         # The kill is committed: whatever is wrong with the queue must not look like "not sent".
-        step("not_rung", kill_id, level=logging.WARNING, error=type(error).__name__)
+        logger.warning("kill %s: the queue did not take it (%s)", kill_id, type(error).__name__)
+        step("not_rung", kill_id, error=type(error).__name__)
         return False
     step("rung", kill_id)
     return True

@@ -36,6 +36,7 @@ class Command(BaseCommand):
             self._refuse(Refused(str(error).removeprefix("Error: ")))
 
     def handle(self, *args: Any, **options: Any) -> None:
+        Screen(sys.stderr).take_the_log()
         way = with_broker_alone if options["break_glass"] else with_database
         try:
             status = way(options, self._argv)
