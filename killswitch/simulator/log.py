@@ -23,6 +23,7 @@ class Entry(msgspec.Struct):
     path: str
     query: dict[str, str]
     request_id: str
+    asked_from: str
     call: str = "unknown"
     account_id: int | None = None
     order_id: str | None = None
@@ -40,9 +41,9 @@ class RequestLog:
         self.entries: deque[Entry] = deque(maxlen=KEPT)
         self.last = 0
 
-    def arrive(self, method: str, path: str, query: dict[str, str], request_id: str) -> Entry:
+    def arrive(self, method: str, path: str, query: dict[str, str], request_id: str, asked_from: str) -> Entry:
         self.last += 1
-        entry = Entry(self.last, now_text(), time.monotonic_ns(), method, path, query, request_id)
+        entry = Entry(self.last, now_text(), time.monotonic_ns(), method, path, query, request_id, asked_from)
         self.entries.append(entry)
         return entry
 

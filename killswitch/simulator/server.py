@@ -89,7 +89,7 @@ class Broker:
         if request.path.startswith("/_sim/"):
             return await self.control.handle(request)
         params = dict(request.query)
-        entry = self.log.arrive(request.method, request.path, params, new_request_id())
+        entry = self.log.arrive(request.method, request.path, params, new_request_id(), request.remote or "")
         route = routes.find(request.method, request.rel_url.raw_path)
         entry.call, entry.account_id, entry.order_id = route.call, route.account_id, route.order_id
         entry.authorized = self.is_authorized(request)

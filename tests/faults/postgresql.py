@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,23 +25,34 @@ def find_binaries() -> Path | None:
 
 
 class PostgreSQL:
-    """One server on a Unix socket. It keeps what it committed when it is stopped, however hard."""
+    """One server on a Unix socket, and at `host` where one is given. It keeps what it committed, however it ends."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, host: str = "") -> None:
         self._binaries = binaries
+        self._host = host
+        self.port = 5432  # of the socket's name
         self._user = {"user": SERVER_USER, "group": SERVER_USER} if os.geteuid() == 0 else {}
         self.folder = Path(tempfile.mkdtemp(prefix="ks-pg-"))
         if self._user:
             shutil.chown(self.folder, SERVER_USER, SERVER_USER)
         self._run("initdb", "--auth=trust", f"--username={SERVER_USER}", "--encoding=UTF8", "--no-sync")
+        if host:
+            with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
+            self.port = free_port(host)
+
+    def url_at(self, host: str) -> str:
+        return f"postgresql://{SERVER_USER}@{host}:{self.port}/postgres"
 
     @property
     def url(self) -> str:
         host = str(self.folder).replace("/", "%2F")
-        return f"postgresql://{SERVER_USER}@{host}/postgres"
+        return f"postgresql://{SERVER_USER}@{host}:{self.port}/postgres"
 
     def start(self) -> None:
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}'"
+        options = f"-c listen_addresses='{self._host}' -c unix_socket_directories='{self.folder}'"
+        if self._host:
+            options += f" -c port={self.port}"
         self._run("pg_ctl", "--wait", f"--log={self.folder}/log", f"--options={options}", "start")
 
     def stop(self) -> None:
@@ -58,15 +70,22 @@ class PostgreSQL:
             subprocess.run(command, check=True, cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, **self._user)
 
 
+def free_port(host: str) -> int:
+    with socket.socket() as listening:
+        listening.bind((host, 0))
+        port: int = listening.getsockname()[1]
+    return port
+
+
 @contextmanager
-def own_server() -> Iterator[PostgreSQL]:
+def own_server(host: str = "") -> Iterator[PostgreSQL]:
     """Start a server; skip the test where there is none to start, but never in CI."""
     binaries = find_binaries()
     if binaries is None:
         if os.environ.get("CI"):
             pytest.fail("no PostgreSQL: CI must install it")
         pytest.skip("no PostgreSQL server here")
-    made = PostgreSQL(binaries)
+    made = PostgreSQL(binaries, host)
     made.start()
     try:
         yield made

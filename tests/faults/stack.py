@@ -83,6 +83,8 @@ class Stack:
         self._processes: list[Process] = []
         self._simulator: SimulatorProcess | None = None
         self._patch = pytest.MonkeyPatch()
+        # What begins the command of everything that is started: on which host it runs.
+        self.enter: list[str] = []
         self.redis_socket = self.folder / "redis.sock"
         self.environment = {
             **os.environ,
@@ -96,11 +98,16 @@ class Stack:
 
     # --- the broker
 
-    def broker(self, *arguments: str, api_key: str = API_KEY) -> SimulatorProcess:
-        """Start a stand-in broker; everything that is started later talks to it, and who presses here means it."""
-        self._simulator = SimulatorProcess(*arguments, api_key=api_key).__enter__()
-        self._patch.setattr(settings, "CLEAR_STREET_BASE_URL", self._simulator.url)
-        self.environment |= {"CLEAR_STREET_BASE_URL": self._simulator.url, "CLEAR_STREET_API_KEY": api_key}
+    def broker(self, *arguments: str, api_key: str = API_KEY, host: str = "") -> SimulatorProcess:
+        """Start a stand-in broker; everything that is started later talks to it, and who presses here means it.
+
+        With `host` it listens on every address, and is asked at that one.
+        """
+        listen = ("--host", "0.0.0.0") if host else ()
+        self._simulator = SimulatorProcess(*arguments, *listen, api_key=api_key).__enter__()
+        url = self._simulator.url.replace("0.0.0.0", host or "0.0.0.0")
+        self._patch.setattr(settings, "CLEAR_STREET_BASE_URL", url)
+        self.environment |= {"CLEAR_STREET_BASE_URL": url, "CLEAR_STREET_API_KEY": api_key}
         return self._simulator
 
     @property
@@ -157,7 +164,7 @@ class Stack:
         return address
 
     def start(self, name: str, command: list[str], **settings: str) -> Process:
-        process = Process(name, command, {**self.environment, **settings}, self.folder)
+        process = Process(name, [*self.enter, *command], {**self.environment, **settings}, self.folder)
         self._processes.append(process)
         return process
 
