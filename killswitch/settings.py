@@ -1,6 +1,7 @@
 """How the house is wired. Everything that differs between places comes from the environment, read by `env`."""
 
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -134,6 +135,11 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 REDIS_URL = env.secret_url("REDIS_URL", ("redis", "rediss", "unix"))
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+if REDIS_URL.startswith("rediss://"):
+    # Celery takes any certificate where it is not told otherwise; Redis's own client does not.
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required"}
+    if {"none", "optional", "false"} & {value.lower() for _, value in parse_qsl(urlsplit(REDIS_URL).query)}:
+        env.stop("REDIS_URL", "must not switch off the check of the certificate: ssl_ca_certs names whom to trust")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_PUBLISH_RETRY = False

@@ -61,6 +61,8 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("METRICS_TOKEN", "two words, and long enough"),
         ("REDIS_URL", "localhost"),
         ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "rediss://:pw-not-shown@localhost/0?ssl_cert_reqs=none"),
+        ("REDIS_URL", "rediss://:pw-not-shown@localhost/0?ssl_check_hostname=False"),
         ("DEBUG", "perhaps"),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", "a.example.com, *"),
