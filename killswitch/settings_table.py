@@ -17,7 +17,7 @@ BEGIN, END = "<!-- settings: python -m killswitch.settings_table --write -->", "
 # Of what only the demo, the simulator and the tests read, no installation has to know.
 LEFT_OUT = ("demo/", "simulator/", "access/management/commands/make_demo_users.py")
 READERS = {"text", "boolean", "number", "names", "url", "secret", "needed_secret", "secret_url", "file", "folders"}
-READERS |= {"header", "mail_addresses"}
+READERS |= {"header", "mail_addresses", "choice"}
 SECRETS = {"secret", "needed_secret", "secret_url"}
 NEEDED = {"needed_secret", "secret_url"}
 
@@ -34,6 +34,9 @@ ABOUT = {
     "HSTS_SECONDS": "for so long they do, once `HTTPS_ONLY` is on; while they do, a certificate that ran out shuts the "
     "desk out",
     "PROXY_SAYS_HTTPS": "`on`: `X-Forwarded-Proto` is believed. Only behind a proxy that overwrites it",
+    "METRICS_TOKEN": "whoever has it reads the figures for Prometheus at `/metrics` ([observing](docs/observing.md)); 16 "
+    "characters or more; without it there is no such page",
+    "LOG_FORMAT": "`text`, or `json`: a line of JSON per line of the log ([observing](docs/observing.md))",
     "WEB_BIND": "where gunicorn listens",
     "WEB_WORKERS": "how many processes of the pages",
     "BROKER_IS_SIMULATOR": "`on`: every page says SIMULATOR",
