@@ -29,3 +29,13 @@ def address_of_the_broker(**_: Any) -> list[CheckMessage]:
     if parts.scheme == "https" or parts.hostname in LOOPBACK:
         return []
     return [Warning("CLEAR_STREET_BASE_URL is no https:// address: the key goes in the clear.", id="killswitch.W002")]
+
+
+@register(Tags.security, deploy=True)
+def address_behind_a_proxy(**_: Any) -> list[CheckMessage]:
+    """Warn where a proxy is believed and everybody seems to come from its address, which one lock-out would shut."""
+    if settings.SECURE_PROXY_SSL_HEADER is None or settings.PROXIES:
+        return []
+    return [
+        Warning("PROXY_SAYS_HTTPS is on and PROXIES is 0: everybody has the proxy's address.", id="killswitch.W003")
+    ]

@@ -10,6 +10,7 @@ from . import env
 from .anchor_settings import *  # noqa: F403
 from .kill_settings import *  # noqa: F403
 from .light_settings import *  # noqa: F403
+from .login_settings import *  # noqa: F403
 from .mail_settings import *  # noqa: F403
 from .telling_settings import *  # noqa: F403
 from .web_settings import *  # noqa: F403
@@ -49,6 +50,7 @@ MIDDLEWARE = [
     "killswitch.browser_rules.browser_rules",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "killswitch.access.address.address_behind_proxies",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -111,15 +113,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # So old may be what a page gets that follows by itself: it is read once for all who do.
 TOGETHER_SECONDS = 0.5
 
-LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "desk"
-LOGOUT_REDIRECT_URL = "login"
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-]
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False

@@ -3,11 +3,14 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
+from killswitch.access.lockout import locked_until
 from killswitch.access.roles import ROLES, role_of
 from killswitch.kills.acknowledgements import alarm_named
 from killswitch.kills.drills import MOST_DAYS, Quarter
@@ -60,6 +63,19 @@ class DrillPlanForm(forms.Form):
         help_text="Leave empty for no reminder.",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
+
+
+class LogInForm(AuthenticationForm):
+    def get_invalid_login_error(self) -> ValidationError:
+        """Say until when it is of no use to go on trying here."""
+        address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        until = locked_until(name=self.cleaned_data.get("username", ""), address=address, now=timezone.now())
+        if until is None:
+            return super().get_invalid_login_error()
+        return ValidationError(
+            f"Too many failed log-ins as this user from this address: none is taken here until {until:%H:%M} UTC. "
+            "From another machine it goes on."
+        )
 
 
 class NewUserForm(forms.Form):

@@ -39,6 +39,7 @@ class TestCheck:
             ({"HTTPS_ONLY": "off"}, "security.W012"),
             ({"DEBUG": "on"}, "security.W018"),
             ({"SECRET_KEY": "short"}, "security.W009"),
+            ({"PROXY_SAYS_HTTPS": "on"}, "killswitch.W003"),
             ({"CLEAR_STREET_BASE_URL": "http://broker.example.com"}, "killswitch.W002"),
         ],
     )

@@ -69,6 +69,7 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("CSRF_TRUSTED_ORIGINS", "killswitch.example.com"),
         ("HTTPS_ONLY", "yes, please"),
         ("PROXY_SAYS_HTTPS", "X-Forwarded-Proto"),
+        ("PROXIES", "nginx"),
         ("TELL_MAIL_TO", "ann"),
         ("TELL_FROM", "two words@example.com"),
         ("TELL_LATE_MINUTES", "0"),

@@ -1,5 +1,7 @@
 """Write log-ins, log-outs and failed log-ins into the audit trail."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,6 +13,8 @@ from django.utils.crypto import salted_hmac
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
+
+from .lockout import FAILURES, count_failure, forget_failures, locked_until
 
 
 def _record(
@@ -29,6 +33,8 @@ def _record(
 
 @receiver(user_logged_in)
 def logged_in(request: HttpRequest | None, user: User, **_: Any) -> None:
+    if request is not None:
+        forget_failures(name=user.get_username(), address=_address(request))
     _record(Kind.LOGGED_IN, f"{user.get_username()} logged in", request, user=user)
 
 
@@ -40,16 +46,42 @@ def logged_out(request: HttpRequest | None, user: User | None, **_: Any) -> None
 
 @receiver(user_login_failed)
 def login_failed(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    typed = str(credentials.get("username", ""))
+    """Write it down, and count it; what comes while the name is locked out is neither."""
+    typed, now = str(credentials.get("username", "")), timezone.now()
+    if request is not None and locked_until(name=typed, address=_address(request), now=now):
+        return
+    told = _of_whom(typed)
+    _record(Kind.LOGIN_FAILED, told.sentence, request, name=told.name, data=told.data)
+    until = count_failure(name=typed, address=_address(request), now=now) if request is not None else None
+    if until is not None:
+        _record_lock_out(told, request, until)
+
+
+def _record_lock_out(told: "Refused", request: HttpRequest | None, until: datetime) -> None:
+    whom = told.name or "A name that nobody here has"
+    sentence = f"{whom} is locked out at one address until {until:%H:%M} UTC, after {FAILURES} failed log-ins there"
+    _record(Kind.LOCKED_OUT, sentence, request, name=told.name, data={**told.data, "until": until.isoformat()})
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Whose log-in was refused, as far as the record may say it."""
+
+    name: str
+    sentence: str
     data: dict[str, Any]
+
+
+def _of_whom(typed: str) -> Refused:
     user = User.objects.filter(username__iexact=typed[:150]).first()
-    if user is not None:
-        data = {"user_id": user.pk, "is_active": user.is_active}
-        why = "" if user.is_active else ": the user is shut out"
-        name = user.get_username()
-        _record(Kind.LOGIN_FAILED, f"A log-in as {name} was refused{why}", request, name=name, data=data)
-    else:
+    if user is None:
         # What was typed may be a password, and an entry stays for ever. Equal tries have equal marks.
-        data = {"mark": salted_hmac("killswitch.login_failed", typed, algorithm="sha256").hexdigest()[:16]}
-        sentence = "A log-in was refused: there is no user of the name that was typed"
-        _record(Kind.LOGIN_FAILED, sentence, request, data=data)
+        mark = salted_hmac("killswitch.login_failed", typed, algorithm="sha256").hexdigest()[:16]
+        return Refused("", "A log-in was refused: there is no user of the name that was typed", {"mark": mark})
+    why = "" if user.is_active else ": the user is shut out"
+    name = user.get_username()
+    return Refused(name, f"A log-in as {name} was refused{why}", {"user_id": user.pk, "is_active": user.is_active})
+
+
+def _address(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))

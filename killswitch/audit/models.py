@@ -40,6 +40,7 @@ class Kind(models.TextChoices):
     LOGGED_IN = "access.logged_in", "Logged in"
     LOGGED_OUT = "access.logged_out", "Logged out"
     LOGIN_FAILED = "access.login_failed", "Log-in failed"
+    LOCKED_OUT = "access.locked_out", "Locked out"
     DENIED = "access.denied", "Permission denied"
     USER_CHANGED = "access.user_changed", "User changed"
     TRAIL_EXPORTED = "trail.exported", "Audit trail exported"

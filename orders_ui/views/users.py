@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from killswitch.access.operations import add_user, change_user
 from killswitch.access.roles import ADMINISTRATOR, actor_of, may_manage_users
 
-from ..forms import ChangeUserForm, NewUserForm
+from ..forms import ChangeUserForm, LogInForm, NewUserForm
 from ..guard import needs
 from ..rows import user_rows
 from ..shown import show
@@ -17,6 +17,7 @@ from ..shown import show
 @method_decorator(require_http_methods(["GET", "HEAD", "POST"]), name="dispatch")
 class LogIn(LoginView):
     template_name = "login.html"
+    authentication_form = LogInForm
     redirect_authenticated_user = True
     extra_context = {"title": "Log in"}
 

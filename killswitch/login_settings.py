@@ -1,0 +1,15 @@
+"""Who is let in, how, and for how long."""
+
+from . import env
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "desk"
+LOGOUT_REDIRECT_URL = "login"
+AUTHENTICATION_BACKENDS = ["killswitch.access.backend.NotLockedOut", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+# Proxies of our own that write X-Forwarded-For, one behind the other.
+PROXIES = int(env.number("PROXIES", 0, least=0, most=9))
