@@ -13,3 +13,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Proxies of our own that write X-Forwarded-For, one behind the other.
 PROXIES = int(env.number("PROXIES", 0, least=0, most=9))
+# In the database: Redis may be gone when somebody has to press.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = int(3600 * env.number("SESSION_HOURS", 12, least=0.25, most=72))

@@ -52,6 +52,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "killswitch.access.address.address_behind_proxies",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "killswitch.access.sessions.renew_sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -112,8 +113,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # So old may be what a page gets that follows by itself: it is read once for all who do.
 TOGETHER_SECONDS = 0.5
-
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False

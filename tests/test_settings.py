@@ -70,6 +70,7 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("HTTPS_ONLY", "yes, please"),
         ("PROXY_SAYS_HTTPS", "X-Forwarded-Proto"),
         ("PROXIES", "nginx"),
+        ("SESSION_HOURS", "0"),
         ("TELL_MAIL_TO", "ann"),
         ("TELL_FROM", "two words@example.com"),
         ("TELL_LATE_MINUTES", "0"),

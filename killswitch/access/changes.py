@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.person import actor as at_the_shell
 
 from .role_names import ROLES
+from .sessions import end_sessions_of
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def changes_by(actor: Actor) -> Iterator[None]:
             yield
         finally:
             _open.reset(token)
+        changes.end_sessions()
         append(changes.drafts())
 
 
@@ -80,6 +82,23 @@ class _Changes:
 
     def knows(self, key: Key) -> bool:
         return key in self._before
+
+    def end_sessions(self, is_same_password: bool = False) -> None:
+        """Log out whose rights or password are others now."""
+        end_sessions_of(
+            [
+                pk
+                for (model, pk), before in self._before.items()
+                if model is User and self._is_new(pk, before, is_same_password)
+            ]
+        )
+
+    def _is_new(self, pk: int, before: Before, is_same_password: bool) -> bool:
+        after = _read((User, pk))
+        if not isinstance(before, Rights) or not isinstance(after, Rights):
+            return before is not after
+        password = before.password if is_same_password else after.password
+        return replace(before, name="") != replace(after, name="", password=password)
 
     def drafts(self, is_same_password: bool = False) -> list[Draft]:
         told: list[Draft] = []
@@ -208,6 +227,7 @@ def _done(holder: Model, is_same_password: bool = False) -> None:
     if _open.get() is None:
         changes = holder.__dict__.pop("_changes", None)
         if changes is not None:
+            changes.end_sessions(is_same_password)
             append(changes.drafts(is_same_password))
 
 

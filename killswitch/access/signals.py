@@ -15,6 +15,7 @@ from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 
 from .lockout import FAILURES, count_failure, forget_failures, locked_until
+from .sessions import begin
 
 
 def _record(
@@ -34,6 +35,7 @@ def _record(
 @receiver(user_logged_in)
 def logged_in(request: HttpRequest | None, user: User, **_: Any) -> None:
     if request is not None:
+        begin(request)
         forget_failures(name=user.get_username(), address=_address(request))
     _record(Kind.LOGGED_IN, f"{user.get_username()} logged in", request, user=user)
 
