@@ -14,7 +14,8 @@ V = TypeVar("V")
 # Each of them is read by `secret`: from the variable, or from the file that the same name with _FILE names.
 SECRETS = (
     *("ANCHOR_KEY", "ANCHOR_S3_SECRET_KEY", "ANCHOR_URL_TOKEN", "CLEAR_STREET_API_KEY", "DATABASE_URL"),
-    *("EMAIL_HOST_PASSWORD", "METRICS_TOKEN", "NEW_USER_PASSWORD", "REDIS_URL", "SECRET_KEY", "TELL_URLS"),
+    *("EMAIL_HOST_PASSWORD", "METRICS_TOKEN", "NEW_USER_PASSWORD", "REDIS_URL", "SECRET_KEY", "SSO_CLIENT_SECRET"),
+    "TELL_URLS",
 )
 
 

@@ -11,6 +11,7 @@ from .anchor_settings import *  # noqa: F403
 from .kill_settings import *  # noqa: F403
 from .light_settings import *  # noqa: F403
 from .login_settings import *  # noqa: F403
+from .login_settings import LOGIN_APPS
 from .mail_settings import *  # noqa: F403
 from .telling_settings import *  # noqa: F403
 from .web_settings import *  # noqa: F403
@@ -35,6 +36,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_htmx",
+    *LOGIN_APPS,
     "killswitch.audit",
     "killswitch.notary",
     "killswitch.telling",
@@ -56,7 +58,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "orders_ui.middleware.LogInFirst",
+    "orders_ui.middleware.SecondFactorFirst",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

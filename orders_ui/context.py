@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from killswitch import which_broker
 from killswitch.access import roles
+from killswitch.access.second_factor import lacks_second_factor
 from killswitch.audit.models import Verification
 from killswitch.audit.verification import broken
 from killswitch.incident.contradictions import is_contradicted
@@ -45,6 +46,7 @@ class Page:
     def __init__(self, request: HttpRequest) -> None:
         self._user = request.user
         self._is_fresh = not follows(request)
+        self._request = request
 
     @cached_property
     def role(self) -> str:
@@ -69,6 +71,10 @@ class Page:
     @cached_property
     def may_manage_users(self) -> bool:
         return roles.may_manage_users(self._user)
+
+    @cached_property
+    def lacks_second_factor(self) -> bool:
+        return lacks_second_factor(self._request)
 
     @cached_property
     def held_kills(self) -> list[Bannered]:

@@ -1,7 +1,6 @@
-from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
+from . import login_urls
 from .converters import NumberConverter
 from .views import (
     account,
@@ -26,6 +25,7 @@ from .views import (
 register_converter(NumberConverter, "number")
 
 urlpatterns = [
+    *login_urls.urlpatterns,
     path("", desk.desk, name="desk"),
     path("accounts/", account.choose, name="choose"),
     path("accounts/<number:account_id>/", account.account, name="account"),
@@ -60,8 +60,6 @@ urlpatterns = [
     path("go/", go.go, name="go"),
     path("go.json", go.go_json, name="go_json"),
     path("help/", help.help_page, name="help"),
-    path("login/", users.LogIn.as_view(), name="login"),
-    path("logout/", login_not_required(LogoutView.as_view(http_method_names=["post"])), name="logout"),
     path("light/", light.light, name="light"),
     path("healthz", errors.healthz, name="healthz"),
     path("readyz", light.readyz, name="readyz"),

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 
 from killswitch import broker
 from killswitch.access import changes
@@ -42,6 +42,14 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> An
             pytest.fail(f"waited {seconds:g} s in vain for {what}")
         time.sleep(0.02)
     return value
+
+
+def just_shown_who(client: Client, user: User) -> None:
+    """Let a client that was logged in by force count as one that has just logged in by password."""
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
 
 
 @contextmanager

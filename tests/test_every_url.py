@@ -15,7 +15,7 @@ from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK, ROLES,
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Draft, append
 from killswitch.kills.models import Kill
-from tests.conftest import unrecorded
+from tests.conftest import just_shown_who, unrecorded
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY, NO_ROLE, SUPERUSER = "nobody", "no role", "superuser"
@@ -82,7 +82,26 @@ TABLE = {
     "help": Rule(LOGGED_IN),
     "light": Rule(LOGGED_IN, needs_log_in=False),
     "login": Rule(ANYBODY, ANYBODY, needs_log_in=False),
+    "account_login": Rule(ANYBODY, ANYBODY, needs_log_in=False),
+    "socialaccount_login_cancelled": Rule(ANYBODY, ANYBODY, needs_log_in=False),
     "logout": Rule(NONE, ANYBODY, needs_log_in=False),
+    "account_logout": Rule(NONE, ANYBODY, needs_log_in=False),
+    "openid_connect_login": Rule(ANYBODY, needs_log_in=False),
+    "openid_connect_callback": Rule(ANYBODY, needs_log_in=False),
+    "mfa_login_webauthn": Rule(ANYBODY, ANYBODY, needs_log_in=False),
+    "mfa_authenticate": Rule(ANYBODY, ANYBODY, needs_log_in=False),
+    "again": Rule(LOGGED_IN),
+    "account_reauthenticate": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_reauthenticate": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_reauthenticate_webauthn": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_index": Rule(LOGGED_IN),
+    "mfa_activate_totp": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_deactivate_totp": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_list_webauthn": Rule(LOGGED_IN),
+    "mfa_add_webauthn": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_remove_webauthn": Rule(LOGGED_IN, LOGGED_IN),
+    "mfa_view_recovery_codes": Rule(LOGGED_IN),
+    "mfa_generate_recovery_codes": Rule(LOGGED_IN, LOGGED_IN),
     "healthz": Rule(ANYBODY, needs_log_in=False),
     "readyz": Rule(ANYBODY, needs_log_in=False),
     "metrics": Rule(ANYBODY, needs_log_in=False),  # to whom has the token: tests/health/test_metrics.py
@@ -123,6 +142,8 @@ def arguments(db: None) -> dict[str, object]:
         "name": "csv",
         "entry_id": Entry.objects.latest("id").pk,
         "user_id": other.pk,
+        "provider_id": "sso",
+        "pk": 1,
     }
 
 
@@ -140,6 +161,7 @@ def client_of(who: str, **options: bool) -> Client:
         if who in ROLES:
             give_role(user, who)
     client.force_login(user)
+    just_shown_who(client, user)
     return client
 
 

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import (
+    authentication_failed,
+    authenticator_added,
+    authenticator_removed,
+    authenticator_reset,
+)
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
@@ -87,3 +94,31 @@ def _of_whom(typed: str) -> Refused:
 
 def _address(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))
+
+
+@receiver(authentication_failed)
+def code_refused(request: HttpRequest, user: User, **_: Any) -> None:
+    """Count a wrong code as a wrong password."""
+    login_failed({"username": user.get_username()}, request)
+
+
+@receiver(authenticator_added)
+def factor_added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    _record_factor("added", request, user, authenticator)
+
+
+@receiver(authenticator_removed)
+def factor_removed(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    _record_factor("removed", request, user, authenticator)
+
+
+@receiver(authenticator_reset)
+def factor_reset(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    _record_factor("made anew", request, user, authenticator)
+
+
+def _record_factor(what: str, request: HttpRequest, user: User, authenticator: Authenticator) -> None:
+    named = {"totp": "codes from an app", "webauthn": "a passkey", "recovery_codes": "recovery codes"}
+    name, factor = user.get_username(), named[authenticator.type]
+    data = {"user_id": user.pk, "user": name, "factor": authenticator.type, "what": what}
+    _record(Kind.USER_CHANGED, f"{name} changed user {name}: {factor} {what}", request, user=user, data=data)

@@ -1,29 +1,15 @@
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods, require_safe
 
 from killswitch.access.operations import add_user, change_user
 from killswitch.access.roles import ADMINISTRATOR, actor_of, may_manage_users
 
-from ..forms import ChangeUserForm, LogInForm, NewUserForm
+from ..forms import ChangeUserForm, NewUserForm
 from ..guard import needs
 from ..rows import user_rows
 from ..shown import show
-
-
-@method_decorator(require_http_methods(["GET", "HEAD", "POST"]), name="dispatch")
-class LogIn(LoginView):
-    template_name = "login.html"
-    authentication_form = LogInForm
-    redirect_authenticated_user = True
-    extra_context = {"title": "Log in"}
-
-    @property
-    def was_not_sent(self) -> bool:
-        return "not_sent" in self.request.GET
 
 
 @require_safe

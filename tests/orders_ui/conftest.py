@@ -11,7 +11,7 @@ from django.utils import timezone
 from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK, give_role
 from killswitch.book.operations import save
 from killswitch.broker import BrokerFailed, Listing, Order
-from tests.conftest import unrecorded
+from tests.conftest import just_shown_who, unrecorded
 
 
 def client_of(name: str, role: str = "", **options: Any) -> Client:
@@ -21,6 +21,7 @@ def client_of(name: str, role: str = "", **options: Any) -> Client:
             give_role(user, role)
     client = Client(**options)
     client.force_login(user)
+    just_shown_who(client, user)
     return client
 
 
