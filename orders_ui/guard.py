@@ -9,10 +9,11 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
-from django_htmx.http import HttpResponseClientRefresh
+from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
+from killswitch.access.fresh import is_fresh
 from killswitch.access.operations import record_denial
 from killswitch.access.roles import actor_of
 from killswitch.kills.decision import DECISION_FIELDS
@@ -43,6 +44,20 @@ def needs(allowed: Allowed, what: str, *, role: str = "") -> Callable[[View], Vi
         return guarded
 
     return decorate
+
+
+def fresh(view: View) -> View:
+    """Show a view only to who has shown a short while ago who they are; ask others first. Never put before a kill."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if is_fresh(request):
+            return view(request, *args, **kwargs)
+        query = {"next": request.path} | ({"not_sent": "1"} if request.method == "POST" else {})
+        address = f"{reverse('again')}?{urlencode(query)}"
+        return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else redirect(address)
+
+    return guarded
 
 
 def refuse(request: HttpRequest, what: str, role: str) -> HttpResponse:

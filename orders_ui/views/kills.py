@@ -41,7 +41,7 @@ from .. import looking
 from ..confirmation import SELECTED_AT_MOST, Confirmation, Preview
 from ..followed import TABLES, followed
 from ..forms import AcknowledgeForm
-from ..guard import MADE_FOR, PRESSED, decision_in, needs, posted
+from ..guard import MADE_FOR, PRESSED, decision_in, fresh, needs, posted
 from ..killview import Help, KillView, Release, Why, kill_rows
 from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
@@ -191,6 +191,7 @@ def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(may_kill, "release a kill", role=RISK_DESK)
+@fresh
 def release(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Release a latched kill; asked for with GET, show its page so that it holds still for whoever types."""
     found = get_object_or_404(Kill, pk=kill_id)

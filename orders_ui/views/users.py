@@ -7,7 +7,7 @@ from killswitch.access.operations import add_user, change_user
 from killswitch.access.roles import ADMINISTRATOR, actor_of, may_manage_users
 
 from ..forms import ChangeUserForm, NewUserForm
-from ..guard import needs
+from ..guard import fresh, needs
 from ..rows import user_rows
 from ..shown import show
 
@@ -20,6 +20,7 @@ def users(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(may_manage_users, "manage users", role=ADMINISTRATOR)
+@fresh
 def new_user(request: HttpRequest) -> HttpResponse:
     form = NewUserForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
@@ -30,6 +31,7 @@ def new_user(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(may_manage_users, "manage users", role=ADMINISTRATOR)
+@fresh
 def user(request: HttpRequest, user_id: int) -> HttpResponse:
     found = get_object_or_404(User, pk=user_id, is_superuser=False)
     form = ChangeUserForm(
