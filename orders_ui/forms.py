@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from killswitch.access.lockout import locked_until
 from killswitch.access.roles import ROLES, role_of
+from killswitch.access.second_factor import has_second_factor
 from killswitch.kills.acknowledgements import alarm_named
 from killswitch.kills.drills import MOST_DAYS, Quarter
 from killswitch.kills.meanings import Alarm
@@ -111,9 +112,17 @@ class ChangeUserForm(forms.Form):
         strip=False,
     )
 
+    forget_second_factor = forms.BooleanField(
+        required=False,
+        label="Forget the second factor",
+        help_text="For somebody who lost it: passkeys, codes and recovery codes end. Be sure who is asking.",
+    )
+
     def __init__(self, data: Any = None, *, user: User, is_self: bool) -> None:
         super().__init__(data, initial={"role": role_of(user), "is_active": user.is_active})
         self._user = user
+        if not has_second_factor(user):
+            del self.fields["forget_second_factor"]
         # Disabled fields keep what is there, whatever is posted.
         self.fields["role"].disabled = self.fields["is_active"].disabled = is_self
 

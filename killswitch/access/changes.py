@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import Model
@@ -38,6 +39,7 @@ class Rights:
     is_superuser: bool
     is_staff: bool
     password: str = field(repr=False)
+    factors: int = 0
 
     @property
     def role(self) -> str:
@@ -164,6 +166,8 @@ def _user_words(before: Rights | None, after: Rights | None, is_same_password: b
         yield "staff" if after.is_staff else "no longer staff"
     if before.password != after.password:
         yield "password stored anew" if is_same_password else "new password"
+    if before.factors > after.factors:
+        yield "second factor forgotten"
 
 
 def _role_words(before: RoleRights | None, after: RoleRights | None) -> Iterator[str]:
@@ -196,7 +200,14 @@ def _read(key: Key) -> Before:
     groups = tuple(user.groups.order_by("name").values_list("name", flat=True))
     permissions = _codes(user.user_permissions)
     return Rights(
-        user.username, groups, permissions, user.is_active, user.is_superuser, user.is_staff, str(user.password)
+        user.username,
+        groups,
+        permissions,
+        user.is_active,
+        user.is_superuser,
+        user.is_staff,
+        str(user.password),
+        Authenticator.objects.filter(user=user).count(),
     )
 
 

@@ -10,6 +10,7 @@ from killswitch.audit.operations import Actor, Draft, append
 
 from .changes import changes_by
 from .roles import give_role, role_of
+from .second_factor import forget_factors
 
 
 class OwnRights(ValueError):
@@ -30,7 +31,9 @@ def add_user(*, name: str, password: str, role: str, actor: Actor) -> User:
     return user
 
 
-def change_user(*, user: User, role: str, is_active: bool, password: str, actor: Actor) -> None:
+def change_user(
+    *, user: User, role: str, is_active: bool, password: str, actor: Actor, forget_second_factor: bool = False
+) -> None:
     """Give a user another role, let them in or shut them out, set a password unless it is empty. Raises OwnRights."""
     before = role_of(user)
     if user.pk == actor.id and (role != before or not is_active):
@@ -42,6 +45,9 @@ def change_user(*, user: User, role: str, is_active: bool, password: str, actor:
         if password:
             user.set_password(password)
         user.save()
+        if forget_second_factor:
+            # Behind the save, which remembers how it was.
+            forget_factors(user)
 
 
 def set_user(user: User, *, password: str, role: str, actor: Actor) -> None:

@@ -51,6 +51,6 @@ def has_second_factor(user: User) -> bool:
     return bool(Authenticator.objects.filter(user=user, type__in=FACTORS).exists())
 
 
-def forget_second_factor(user: User) -> None:
+def forget_factors(user: User) -> None:
     """Take every code, passkey and recovery code from a user, who may have lost them."""
     Authenticator.objects.filter(user=user).delete()

@@ -108,6 +108,22 @@ def test_wrong_codes_are_counted_and_locked_out_as_wrong_passwords_are(
     assert is_in(elsewhere)
 
 
+def test_an_administrator_lets_it_be_forgotten_which_is_an_entry_and_ends_sessions(
+    secret: str, people: dict[str, User]
+) -> None:
+    inside, admin = with_password(), with_password("admin")
+    inside.post("/login/second/", {"code": code_of(secret)})
+    assert "Forget the second factor" in admin.get(f"/users/{people['desk'].pk}/").content.decode()
+    assert "Forget the second factor" not in admin.get(f"/users/{people['desk2'].pk}/").content.decode()
+    form = {"role": RISK_DESK, "is_active": "on", "password": "", "forget_second_factor": "on"}
+    assert admin.post(f"/users/{people['desk'].pk}/", form).status_code == 302
+    assert not Authenticator.objects.exists()
+    entry = Entry.objects.filter(kind=Kind.USER_CHANGED).latest("id")
+    assert entry.sentence == "admin changed user desk: second factor forgotten"
+    assert not is_in(inside)
+    assert is_in(with_password())
+
+
 class TestWhereARoleNeedsOne:
     @pytest.fixture(autouse=True)
     def needed(self, settings: Any) -> None:
