@@ -39,3 +39,12 @@ def address_behind_a_proxy(**_: Any) -> list[CheckMessage]:
     return [
         Warning("PROXY_SAYS_HTTPS is on and PROXIES is 0: everybody has the proxy's address.", id="killswitch.W003")
     ]
+
+
+@register(Tags.security, deploy=True)
+def address_of_single_sign_on(**_: Any) -> list[CheckMessage]:
+    """Warn of a provider whose word could be somebody else's: what it says is believed because TLS says who it is."""
+    parts = urlsplit(settings.SSO_ISSUER)
+    if parts.scheme in ("", "https") or parts.hostname in LOOPBACK:
+        return []
+    return [Warning("SSO_ISSUER is no https:// address: anybody on the way says who logs in.", id="killswitch.W004")]

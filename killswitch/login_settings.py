@@ -66,8 +66,9 @@ SSO_NAME_CLAIM = env.text("SSO_NAME_CLAIM", "preferred_username")
 SSO_GROUPS_CLAIM = env.text("SSO_GROUPS_CLAIM", "groups")
 # A person in several of these groups gets the first role.
 SSO_ROLES = {
-    role: env.names(f"SSO_{role.upper().replace(' ', '_')}_GROUPS", "")
-    for role in (RISK_DESK, COMPLIANCE, ADMINISTRATOR)
+    RISK_DESK: env.names("SSO_RISK_DESK_GROUPS", ""),
+    COMPLIANCE: env.names("SSO_COMPLIANCE_GROUPS", ""),
+    ADMINISTRATOR: env.names("SSO_ADMINISTRATOR_GROUPS", ""),
 }
 SOCIALACCOUNT_ADAPTER = "killswitch.access.single_sign_on.SingleSignOn"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"

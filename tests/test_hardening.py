@@ -40,6 +40,10 @@ class TestCheck:
             ({"DEBUG": "on"}, "security.W018"),
             ({"SECRET_KEY": "short"}, "security.W009"),
             ({"PROXY_SAYS_HTTPS": "on"}, "killswitch.W003"),
+            (
+                {"SSO_ISSUER": "http://login.example.com", "SSO_CLIENT_ID": "x", "SSO_RISK_DESK_GROUPS": "desk"},
+                "killswitch.W004",
+            ),
             ({"CLEAR_STREET_BASE_URL": "http://broker.example.com"}, "killswitch.W002"),
         ],
     )

@@ -71,6 +71,9 @@ def test_a_missing_value_is_named(name: str, value: str) -> None:
         ("PROXY_SAYS_HTTPS", "X-Forwarded-Proto"),
         ("PROXIES", "nginx"),
         ("SESSION_HOURS", "0"),
+        ("SECOND_FACTOR_FOR", "desk"),
+        ("SSO_ISSUER", "login.example.com"),
+        ("FRESH_SECONDS", "0"),
         ("TELL_MAIL_TO", "ann"),
         ("TELL_FROM", "two words@example.com"),
         ("TELL_LATE_MINUTES", "0"),
@@ -103,6 +106,7 @@ def test_an_odd_value_is_named_and_no_secret_shown(name: str, value: str) -> Non
     [
         ("ANCHOR_MAIL", "a@example.com", "EMAIL_HOST"),
         ("TELL_MAIL_TO", "a@example.com", "EMAIL_HOST"),
+        ("SSO_ISSUER", "https://login.example.com", "SSO_RISK_DESK_GROUPS"),
         ("ANCHOR_S3_BUCKET", "evidence", "ANCHOR_S3_RETENTION_DAYS"),
     ],
 )

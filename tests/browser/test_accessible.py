@@ -10,7 +10,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Page
 
 from killswitch.simulator.process import SimulatorProcess
-from tests.conftest import unrecorded
+from tests.conftest import just_shown_who, unrecorded
 
 from .axe import COLOURS, EVERYTHING, findings
 from .conftest import WIDTHS
@@ -64,6 +64,7 @@ def visit(browser: Browser, web: str, everybody: dict[str, User], state: State) 
     if state.who:
         client = Client()
         client.force_login(everybody[state.who])
+        just_shown_who(client, everybody[state.who])
         context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": web}])
     page = context.new_page()
     answer = page.goto(state.find(MadeUp(page)))

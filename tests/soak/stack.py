@@ -113,6 +113,7 @@ class Stack:
             "CLEAR_STREET_API_KEY": self._simulator.api_key,
             "ALLOWED_HOSTS": "127.0.0.1",
             "WEB_BIND": "127.0.0.1:0",
+            "FRESH_SECONDS": "3600",  # its people log in once, and release to the end
             **SETTINGS,
         }
         self.parts: dict[str, Part] = {}
