@@ -34,8 +34,8 @@ ABOUT = {
     "HSTS_SECONDS": "for so long they do, once `HTTPS_ONLY` is on; while they do, a certificate that ran out shuts the "
     "desk out",
     "PROXY_SAYS_HTTPS": "`on`: `X-Forwarded-Proto` is believed. Only behind a proxy that overwrites it",
-    "PROXIES": "so many proxies of yours, one behind the other, write `X-Forwarded-For`: the record and the lock-out take "
-    "the address that the outermost saw",
+    "PROXIES": "so many proxies of yours, one behind the other, write `X-Forwarded-For`: the record and the lock-out "
+    "take the address that the outermost saw",
     "SESSION_HOURS": "a log-in ends after; whoever opens pages meanwhile stays for up to twice that",
     "FRESH_SECONDS": "a release and a change of users ask again who it is, unless that was shown within",
     "SECOND_FACTOR_FOR": "roles that need a second factor, comma-separated; a kill never waits for it "
@@ -50,8 +50,8 @@ ABOUT = {
     "SSO_RISK_DESK_GROUPS": "groups there whose people are of the risk desk here, comma-separated",
     "SSO_COMPLIANCE_GROUPS": "groups there whose people are compliance here",
     "SSO_ADMINISTRATOR_GROUPS": "groups there whose people are administrators here",
-    "METRICS_TOKEN": "whoever has it reads the figures for Prometheus at `/metrics` ([observing](docs/observing.md)); 16 "
-    "characters or more; without it there is no such page",
+    "METRICS_TOKEN": "whoever has it reads the figures for Prometheus at `/metrics` ([observing](docs/observing.md)); "
+    "16 characters or more; without it there is no such page",
     "LOG_FORMAT": "`text`, or `json`: a line of JSON per line of the log ([observing](docs/observing.md))",
     "WEB_BIND": "where gunicorn listens",
     "WEB_WORKERS": "how many processes of the pages",
