@@ -1,9 +1,19 @@
 """Read many things as they stood at one moment, while others go on writing."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from django.db import connection, transaction
+
+_began_at: ContextVar[float | None] = ContextVar("began_at", default=None)
+
+
+def read_as_of() -> float:
+    """Return by the monotonic clock how old what is read now may be: as the moment that one stands in, or as now."""
+    began_at = _began_at.get()
+    return time.monotonic() if began_at is None else began_at
 
 
 @contextmanager
@@ -12,6 +22,16 @@ def one_moment() -> Iterator[None]:
 
     Inside a transaction that has begun already it changes nothing.
     """
+    began = _began_at.set(read_as_of())
+    try:
+        with _one_moment():
+            yield
+    finally:
+        _began_at.reset(began)
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "sqlite":

@@ -9,14 +9,24 @@ from django.conf import settings
 PRODUCTION_HOST = "api.clearstreet.com"
 
 
-DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def broker_host() -> str:
-    """Return host and port of the broker; two ways of writing the same address are one."""
+    """Return host, port and path of the broker; two ways of writing the same address are one.
+
+    A gateway may lead to one broker under one path, and to another under another.
+    """
     parts = urlsplit(settings.CLEAR_STREET_BASE_URL)
-    host = parts.netloc.rpartition("@")[2].lower()
-    return host.removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
+    host = (parts.hostname or "").removesuffix(".")
+    host = "127.0.0.1" if host == "localhost" else f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{host}{port}{parts.path.rstrip('/')}"
+
+
+def broker_address() -> str:
+    """Return where the broker is asked, with the scheme; without user, password or query."""
+    return f"{urlsplit(settings.CLEAR_STREET_BASE_URL).scheme}://{broker_host()}"
 
 
 def is_here(broker: str) -> bool:

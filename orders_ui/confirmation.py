@@ -22,7 +22,7 @@ OFF = ("", "off", "false", "0")
 # No press waits longer than this for the database: what is not there by then was not sent.
 SETTLES_AFTER_SECONDS = 22
 # More do not fit an address; the filter has no such limit.
-SELECTED_AT_MOST = 150
+SELECTED_AT_MOST = 120
 REASONS = (
     "Runaway algorithm",
     "Wrong price or quantity",

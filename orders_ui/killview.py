@@ -33,7 +33,7 @@ from killswitch.kills.queries import (
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
-from .confirmation import REASONS, SELECTED_AT_MOST
+from .confirmation import REASONS
 from .filterbar import Field
 from .marks import digest
 from .plot import Axis, Plot, Segment, bar
@@ -43,6 +43,8 @@ from .templatetags.words import age, clock, utc
 TAKES_A_CALL = (Alarm.STUCK, Alarm.ACCOUNTS, Alarm.ERRORS)
 TAKES_A_SHELL = (Alarm.WAITING, Alarm.NOBODY, Alarm.ERRORS)
 ACCOUNTS_NAMED = 5
+# A web server takes 8,190 bytes, and what the confirmation itself asks for is longer by its marks.
+LONGEST_ADDRESS = 6500
 ERRORS_NAMED = 3
 RELEASE_REASONS = (
     "What sent the orders is stopped",
@@ -177,10 +179,11 @@ class KillView(Incident):
     @property
     def again(self) -> str:
         """Return the address where the same can be pressed again, for real; "" where it runs or fits no address."""
-        if not self.kill.is_over or len(self.kill.filter.order_ids) > SELECTED_AT_MOST:
+        if not self.kill.is_over:
             return ""
         fields = fields_of(replace(decision_of(self.kill), dry_run=False))
-        return f"{reverse('confirm')}?{urlencode(fields, doseq=True)}"
+        address = f"{reverse('confirm')}?{urlencode(fields, doseq=True)}"
+        return address if len(address) <= LONGEST_ADDRESS else ""
 
     # --- how far it is
 

@@ -33,7 +33,7 @@ MULTI_LEG = "multi-leg orders"
 POLL_SECONDS = 2
 OPENING_FIELDS = ("opened_orders", "opened_notional", "opened_newest", "opened_at", "opened_ids")
 # Of so many orders the address of a poll carries marks: what came and what went is counted one by one.
-MARKED_ORDERS = 150
+MARKED_ORDERS = 120
 MARK_LETTERS = 8
 MARKS = re.compile(rf"(?:[0-9a-f]{{{MARK_LETTERS}}})*")
 

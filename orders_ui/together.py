@@ -14,10 +14,11 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from killswitch.kept import Kept
+from killswitch.snapshot import read_as_of
 
 T = TypeVar("T")
 
-AT_MOST = 200  # kept at a time: kills that are followed, and what stands in every page's banner
+AT_MOST = 30  # kept at a time: kills that are followed, and what stands in every page's banner
 
 
 @dataclass
@@ -25,6 +26,8 @@ class _Shared:
     lock: Lock = field(default_factory=Lock)
     made_at: float = float("-inf")
     value: Any = None
+    failed_at: float = float("-inf")
+    error: Exception | None = None
 
 
 _shared: Kept[_Shared] = Kept(AT_MOST)
@@ -34,7 +37,8 @@ _lock = Lock()
 def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
     """Return what `make` makes: made now where `is_fresh`, else at most TOGETHER_SECONDS ago.
 
-    Whoever asks while it is being made waits for it. What `make` raises is raised to the one who called it.
+    Whoever asks while it is being made waits for it; what `make` raises is raised to all of them: one after the other
+    would wait for the same failure, and the page that somebody presses on would find no free thread.
     """
     with _lock:
         shared = _shared.get(key) or _shared.put(key, _Shared())
@@ -43,9 +47,15 @@ def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
         # What somebody else began to make after the question is as fresh as what would be made now.
         least = asked_at if is_fresh else asked_at - settings.TOGETHER_SECONDS
         if shared.made_at < least:
-            began = time.monotonic()
-            shared.value = make()
-            shared.made_at = began
+            if shared.error is not None and shared.failed_at >= asked_at:
+                raise shared.error
+            as_of = read_as_of()
+            try:
+                shared.value = make()
+            except Exception as error:
+                shared.error, shared.failed_at = error, time.monotonic()
+                raise
+            shared.made_at, shared.error = as_of, None
         value: T = shared.value
         return value
 

@@ -11,7 +11,7 @@ import yarl
 KEEP_IDLE_SECONDS = 90
 # aiohttp says these when no connection could be made, so nothing was sent.
 NEVER_SENT = (
-    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL),
+    *(aiohttp.ClientConnectorError, aiohttp.InvalidURL),
     *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol),
 )
 
@@ -19,7 +19,7 @@ NEVER_SENT = (
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends a request once, and reads its answer to the end. `connect` is how long a connection may take, in seconds.
 
-    It opens its session on the event loop of its first request. Raises what aiohttp raises.
+    It opens its session on the event loop of its first request. Raises httpx.ConnectTimeout, and what aiohttp raises.
     """
 
     def __init__(self, connect: float) -> None:
@@ -30,9 +30,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session = self._session = self._session or self._open()
         # The path is quoted already, and must not be once more.
         url = yarl.URL(str(request.url), encoded=True)
-        async with session.request(request.method, url, headers=request.headers, allow_redirects=False) as answer:
-            body = await answer.read()
-            return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
+        try:
+            async with session.request(request.method, url, headers=request.headers, allow_redirects=False) as answer:
+                body = await answer.read()
+                return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
+        except aiohttp.ConnectionTimeoutError as error:
+            # A TimeoutError as well, which would read as an answer that did not come.
+            raise httpx.ConnectTimeout("no connection") from error
 
     async def aclose(self) -> None:
         if self._session is not None:

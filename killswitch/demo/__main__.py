@@ -91,10 +91,14 @@ def go_on(processes: Processes, environment: dict[str, str], door: socket.socket
     return 0
 
 
+SET_HERE = ("SECRET_KEY_FILE", "DATABASE_URL_FILE", "REDIS_URL_FILE")
+
+
 def make_environment(door: socket.socket) -> dict[str, str]:
     """Return the environment of every process. The broker's address and key come from outside when both are set."""
     folder = FOLDER.resolve()
-    environment = dict(os.environ)
+    # What is set here comes from nowhere else.
+    environment = {name: value for name, value in os.environ.items() if name not in SET_HERE}
     given = [name for name in ("CLEAR_STREET_API_KEY", "CLEAR_STREET_BASE_URL") if environment.get(name)]
     if len(given) == 1:
         raise OSError(f"only {given[0]} is set: set both CLEAR_STREET_API_KEY and CLEAR_STREET_BASE_URL, or none")

@@ -9,9 +9,9 @@ from django.utils import timezone
 from killswitch.book.queries import Freshness, freshness
 from killswitch.kills.claims import all_left_alone
 from killswitch.kills.watchdog import GRACE
+from killswitch.which_broker import broker_address
 
 from .ages import AHEAD, is_fresh
-from .entries import place
 from .found import Found
 from .heartbeats import FORGOTTEN_AFTER
 from .models import Heartbeat, Watch
@@ -75,7 +75,7 @@ def check_kills() -> list[Found]:
 
 def _elsewhere(alive: Sequence[Heartbeat]) -> str:
     """Say who asks another broker than this process; nothing where all ask the same."""
-    here = place(settings.CLEAR_STREET_BASE_URL)
+    here = broker_address()
     elsewhere = [beat for beat in alive if beat.broker != here][:NAMED_AT_MOST]
     told = "; ".join(f"{beat.where} asks another broker: {beat.broker}" for beat in elsewhere)
     return f"{told}; the lookout asks {here}" if told else ""

@@ -19,6 +19,7 @@ from killswitch.audit.operations import Actor, Draft
 from killswitch.broker import ClockBounds
 from killswitch.starting import Start
 from killswitch.version import VERSION, digest
+from killswitch.which_broker import broker_address
 
 # Settings that begin so go in where they are a number, on or off.
 PREFIXES = ("ANCHOR_", "BOOK_", "CLEAR_STREET_", "KILL_", "LIGHT_", "TELL_")
@@ -59,7 +60,7 @@ def settings_that_matter() -> dict[str, Any]:
         "HTTPS_ONLY": bool(settings.SECURE_SSL_REDIRECT),
         "WEB_BIND": os.environ.get("WEB_BIND", ""),
         "WEB_WORKERS": os.environ.get("WEB_WORKERS", ""),
-        "broker": place(settings.CLEAR_STREET_BASE_URL),
+        "broker": broker_address(),
         "redis": place(settings.REDIS_URL),
         "database": {
             "vendor": str(database["ENGINE"]).rpartition(".")[2],
@@ -99,7 +100,7 @@ def clock_offset(start: Start, bounds: ClockBounds, *, why: str, before: ClockBo
             "why": why,
             "process": start.name,
             "host": socket.gethostname(),
-            "broker": place(settings.CLEAR_STREET_BASE_URL),
+            "broker": broker_address(),
             "offset_seconds": bounds.offset,
             "uncertainty_seconds": bounds.uncertainty,
             "answers": bounds.answers,

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connections
 from django.dispatch import receiver
 
 from killswitch import pulse
 from killswitch.database_clock import now
 from killswitch.starting import Start, process_started
+from killswitch.which_broker import broker_address
 
-from .entries import place
 from .models import Heartbeat
 from .reach import reach
 from .verdict import Fault
@@ -31,7 +30,7 @@ FORGOTTEN_AFTER = timedelta(hours=12)
 
 def note(who: str, where: str, *, sent_at: datetime | None = None) -> None:
     """Write that somebody is at work, and for which broker."""
-    values = {"seen_at": now(), "sent_at": sent_at, "broker": place(settings.CLEAR_STREET_BASE_URL)}
+    values = {"seen_at": now(), "sent_at": sent_at, "broker": broker_address()}
     if not Heartbeat.objects.filter(who=who, where=where).update(**values):
         Heartbeat.objects.get_or_create(who=who, where=where, defaults=values)
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import Error, connection
 from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
+from killswitch.which_broker import broker_address
 
 from .ages import is_fresh
-from .entries import place
 from .models import Finding, Watch
 from .rows import old_after
 from .verdict import BREAK_GLASS, Fault, Part, Verdict, judge, unchecked
@@ -148,7 +147,7 @@ def _wrong_with_the_lookout(watch: Watch, ages: "_Ages") -> tuple[Fault | None, 
     """Return whether what the lookout wrote can be used here, and what to tell of it."""
     if watch.seen_at is None or ages.is_old(watch.seen_at):
         return Fault.NOBODY_LOOKS, watch.where
-    here = place(settings.CLEAR_STREET_BASE_URL)
+    here = broker_address()
     if watch.broker != here:
         return Fault.LOOKOUT_ELSEWHERE, f"{watch.where} asks {watch.broker}; this page is set to {here}"
     return None, watch.where

@@ -12,9 +12,9 @@ from django.db import transaction
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.database_clock import is_free, lease
+from killswitch.which_broker import broker_address
 
 from .ages import is_fresh
-from .entries import place
 from .found import Found
 from .models import Finding, Watch
 from .shown import Shown, follow
@@ -74,7 +74,7 @@ def write(token: uuid.UUID, look: Look, *, source: str) -> Watch | None:
         after = follow(before, look.judgement, now)
         _write_findings(look, now)
         watch.where, watch.seen_at = socket.gethostname()[:255], now
-        watch.broker = place(settings.CLEAR_STREET_BASE_URL)
+        watch.broker = broker_address()
         watch.verdict, watch.since, watch.better_since = after.verdict, after.since, after.better_since
         watch.faults = sorted(fault.code for fault in after.faults)
         watch.save()

@@ -301,5 +301,6 @@ def left_alone(kill: Kill) -> bool:
 
 
 def all_left_alone() -> list[Kill]:
-    """Return the kills that wait for somebody who asks the broker that they were pressed for."""
-    return [kill for kill in Kill.objects.filter(ended_at=None).exclude(left_by="") if left_alone(kill)]
+    """Return the kills, but for dry runs, that wait for somebody who asks the broker that they were pressed for."""
+    left = Kill.objects.filter(ended_at=None, dry_run=False).exclude(left_by="")
+    return [kill for kill in left if left_alone(kill)]

@@ -119,9 +119,11 @@ class Logbook:
         turned, self._turned = self._turned, {}
         sweep, settles = {**turned, **sweep}, settles or bool(turned)
         while not is_last:
-            part = list(islice(told, ENTRIES_IN_A_NOTE))
+            part, following = list(islice(told, ENTRIES_IN_A_NOTE)), next(told, None)
             changed, ended = self._orders.take_changes(ENTRIES_IN_A_NOTE)
-            is_last = len(part) < ENTRIES_IN_A_NOTE and not self._orders.have_changed
+            # Not an empty one at the end: a thousand cancels would wait for its commit.
+            is_last = following is None and not self._orders.have_changed
+            told = told if following is None else chain([following], told)
             now = timezone.now()
             verdicts = [entries.order_ended(self._subject, row, now) for row in ended]
             note = Note(

@@ -1,7 +1,7 @@
 // The desk: find accounts among those that are there, and keep those that are picked while the desk follows.
 (() => {
   "use strict";
-  const PICKED_AT_MOST = 500;
+  const PICKED_AT_MOST = 300;
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const picked = new Set(); // account numbers: rows come and go, and move when they are sorted

@@ -1,7 +1,7 @@
 // The orders of an account: what is selected, a filter that is typed and not yet applied, rows as one scrolls.
 (() => {
   "use strict";
-  const SELECTED_AT_MOST = 150;
+  const SELECTED_AT_MOST = 120;
   const MORE_BEFORE = "1500px 0px"; // rows are asked for before they are scrolled to
   const CHUNKS_KEPT = 10; // of a hundred rows: those that are far away are put away, or each new one costs more
   const NEAR = "4000px 0px";

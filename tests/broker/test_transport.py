@@ -1,11 +1,14 @@
 """The real transport against a server that closes connections: nothing is sent twice, and what was sent is known."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 import pytest
 
 from killswitch.broker import BrokerError, ClearStreet, OutcomeUnknown, Unreachable
+from killswitch.broker.client import Timeouts
 
 ANSWER = b'{"data": [], "metadata": {"request_id": "r"}}'
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
@@ -54,6 +57,29 @@ def test_a_closed_port_is_unreachable() -> None:
             assert type(caught.value) is Unreachable
         finally:
             await client.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_takes_too_long_was_never_sent() -> None:
+    async def run() -> None:
+        with socket.socket() as listener, ExitStack() as held:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for _ in range(4):  # nobody takes them, and there is room for no more
+                waiting = held.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+            port = listener.getsockname()[1]
+            client = ClearStreet(
+                api_key="k", base_url=f"http://127.0.0.1:{port}", timeouts=Timeouts(connect=0.3, total=20)
+            )
+            try:
+                with pytest.raises(Unreachable) as caught:
+                    await client.cancel_all_open_orders(1)
+                assert not caught.value.maybe_acted
+            finally:
+                await client.aclose()
 
     asyncio.run(run())
 

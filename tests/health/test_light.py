@@ -103,7 +103,7 @@ class TestLight:
         settings.CLEAR_STREET_BASE_URL = "https://elsewhere.example.com"
         assert queries.light().faults == [Fault.NOBODY_LOOKS]
 
-    @pytest.mark.parametrize("address", ["HTTP://127.0.0.1:9/", "http://me:x@127.0.0.1:9/v1"])
+    @pytest.mark.parametrize("address", ["HTTP://127.0.0.1:9/", "http://me:x@127.0.0.1:9/"])
     def test_knows_one_broker_however_it_is_written(self, address: str, settings: Any) -> None:
         shine()
         settings.CLEAR_STREET_BASE_URL = address

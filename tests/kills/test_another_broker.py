@@ -51,7 +51,7 @@ class TestClaim:
             "and this process asks elsewhere.example.com (elsewhere.example.com)"
         )
 
-    @pytest.mark.parametrize("address", [HERE, "https://API.example.com:443/", "https://me:x@api.example.com/v1"])
+    @pytest.mark.parametrize("address", [HERE, "https://API.example.com.:0443/", "https://me:x@api.example.com"])
     def test_knows_its_own_broker_however_it_is_written(self, pressed: Kill, address: str, settings: Any) -> None:
         settings.CLEAR_STREET_BASE_URL = address
         assert claim(pressed.id, "worker w 1") is not None
@@ -62,11 +62,21 @@ class TestClaim:
         assert claim(pressed.id, "worker w 1") is not None
 
     @pytest.mark.parametrize(
-        "address", ["https://api.example.com:444", "https://api.example.co", "https://pi.example.com"]
+        "address",
+        [
+            *("https://api.example.com:444", "https://api.example.co", "https://pi.example.com"),
+            "https://api.example.com/uat",
+        ],
     )
     def test_takes_no_other_address_for_its_own(self, pressed: Kill, address: str, settings: Any) -> None:
         settings.CLEAR_STREET_BASE_URL = address
         assert claim(pressed.id, "worker w 1") is None
+
+    def test_takes_the_machine_itself_for_one_place(self, press: Press, settings: Any) -> None:
+        settings.CLEAR_STREET_BASE_URL = "http://localhost:9000"
+        kill = press(account=FIRST)
+        settings.CLEAR_STREET_BASE_URL = "http://127.0.0.1:9000/"
+        assert claim(kill.id, "worker w 1") is not None
 
     def test_takes_a_kill_that_does_not_say_for_which_broker(self, pressed: Kill) -> None:
         Kill.objects.update(broker="")
@@ -84,6 +94,11 @@ class TestOverdue:
 
 
 class TestAlarm:
+    def test_is_none_for_the_light_where_it_is_a_dry_run(self, pressed: Kill) -> None:
+        claim(pressed.id, "worker w 1")
+        Kill.objects.update(dry_run=True)
+        assert [found.fault for found in check_kills()] == [None]
+
     def test_is_raised_until_somebody_carries_it_out(self, pressed: Kill, settings: Any) -> None:
         assert Alarm.ELSEWHERE not in raised(pressed)
         claim(pressed.id, "worker w 1")

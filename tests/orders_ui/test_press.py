@@ -386,9 +386,9 @@ class TestConfirmation:
         text = desk_client.get("/kills/new/", {**asked, "side": "SELL", "account": "1001", "all_accounts": ""}).content
         assert b'name="pressed"' in text
 
-    def test_takes_150_selected_orders_and_no_more(self, desk_client: Client) -> None:
+    def test_takes_120_selected_orders_and_no_more(self, desk_client: Client) -> None:
         ids = [f"order-{number}" for number in range(151)]
-        assert desk_client.get("/kills/new/", {"account": "1001", "order_id": ids[:150]}).status_code == 200
+        assert desk_client.get("/kills/new/", {"account": "1001", "order_id": ids[:120]}).status_code == 200
         response = desk_client.get("/kills/new/", {"account": "1001", "order_id": ids})
         assert response.status_code == 400
         assert "use the filter" in response.content.decode()

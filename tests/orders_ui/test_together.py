@@ -1,6 +1,7 @@
 """Many who follow one page: it is read once for all of them, and each still gets what is theirs."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,9 @@ from django.utils import timezone
 
 from killswitch.access.roles import COMPLIANCE, RISK_DESK
 from killswitch.kills.models import Kill, Outcome
+from killswitch.snapshot import one_moment, read_as_of
 from orders_ui.together import forget, together
+from tests.conftest import wait_for
 
 from .conftest import client_of
 from .test_kill import HTMX, make_kill, touch
@@ -133,6 +136,36 @@ class TestTogether:
             second = threads.submit(together, "one", fresh, is_fresh=True)
             goes_on.set()
             assert (first.result(10), second.result(10)) == ("old", "new")
+
+    def test_those_who_waited_for_a_failure_do_not_fail_one_after_the_other(self) -> None:
+        begun, goes_on, tried = threading.Event(), threading.Event(), []
+
+        def breaks() -> str:
+            tried.append(True)
+            begun.set()
+            goes_on.wait(10)
+            raise ValueError("not now")
+
+        with ThreadPoolExecutor(5) as threads:
+            asked = [threads.submit(together, "one", breaks, is_fresh=False)]
+            begun.wait(10)
+            asked += [threads.submit(together, "one", breaks, is_fresh=False) for _ in range(4)]
+            wait_for(lambda: threads._work_queue.empty(), "everybody to ask")
+            goes_on.set()
+            for each in asked:
+                with pytest.raises(ValueError, match="not now"):
+                    each.result(10)
+        assert len(tried) < 5
+
+    @pytest.mark.django_db(transaction=True)
+    def test_what_is_read_in_an_older_moment_is_not_taken_for_new(self, settings: Any) -> None:
+        settings.TOGETHER_SECONDS = 0.0
+        with one_moment():
+            began = read_as_of()
+            wait_for(lambda: time.monotonic() > began + 0.2, "the moment to grow old")
+            together("one", lambda: "old", is_fresh=False)
+        settings.TOGETHER_SECONDS = time.monotonic() - (began + 0.1)
+        assert together("one", lambda: "new", is_fresh=False) == "new"
 
     def test_what_could_not_be_made_is_made_by_the_next(self) -> None:
         def breaks() -> str:
