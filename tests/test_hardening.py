@@ -135,7 +135,7 @@ class TestEveryAnswer:
         self, db: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert Client(SERVER_NAME="evil.example").get("/login/")["Content-Security-Policy"]
-        monkeypatch.setattr("orders_ui.views.users.LogIn.extra_context", 7)
+        monkeypatch.setattr("orders_ui.views.login.LogIn.extra_context", 7)
         answer = Client(raise_request_exception=False).get("/login/")
         assert answer.status_code == 500
         assert answer["Content-Security-Policy"] == RULES["Content-Security-Policy"]

@@ -193,7 +193,7 @@ def first_entry(page: Page) -> None:
 
 STATES = [
     State("log-in", "", at("/login/", book=False)),
-    State("log-in-refused", "", at("/login/", book=False), submit("main form", username="desk", password="wrong")),
+    State("log-in-refused", "", at("/login/", book=False), submit("#log-in", username="desk", password="wrong")),
     State("log-in-after-a-press", "", at("/login/?next=/&not_sent=1", book=False)),
     State("desk", "desk", at("/")),
     State("desk-by-the-slower-way", "desk", lit("slower", "/")),

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from killswitch.browser_rules import policy
 from killswitch.simulator.process import SimulatorProcess
-from tests.conftest import unrecorded, wait_for
+from tests.conftest import just_shown_who, unrecorded, wait_for
 
 from .conftest import WIDTHS
 from .made_up import HTML, MadeUp
@@ -63,6 +63,7 @@ def watched(browser: Browser, web: str, everybody: dict[str, User]) -> Iterator[
         if who:
             client = Client()
             client.force_login(everybody[who])
+            just_shown_who(client, everybody[who])
             context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": web}])
         return Watched(context.new_page())
 

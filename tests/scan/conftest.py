@@ -119,6 +119,8 @@ def addresses(stack: Stack, people: dict[str, User]) -> dict[str, str]:
         "name": "csv",
         "entry_id": Entry.objects.latest("id").pk,
         "user_id": people["desk2"].pk,
+        "provider_id": "sso",
+        "pk": 1,
     }
     return {
         name: reverse(name, kwargs={each: given[each] for each in url.pattern.converters}) + QUERIES.get(name, "")
