@@ -21,7 +21,7 @@ from django.db.migrations.operations import (
 from django.db.migrations.operations.base import Operation
 
 # What a new database begins with.
-FIRST = {"0001_initial", "0001_roles", "0002_guard"}
+FIRST = {"0001_initial", "0001_roles", "0002_guard", "0002_failed_log_ins", "0003_cache"}
 OURS = [config.label for config in apps.get_app_configs() if config.name.startswith(("killswitch.", "orders_ui"))]
 
 
