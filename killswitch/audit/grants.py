@@ -17,9 +17,19 @@ READ = frozenset(
     {"auth_group", "auth_group_permissions", "auth_permission", "django_content_type", "django_migrations"}
 )
 ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
-# Where rows go away: log-outs, roles that are taken from a user, notaries that have not been heard of for long, who
-# looked at a kill an hour ago.
-DELETED_FROM = frozenset({"auth_user_groups", "django_session", "notary_notary", "orders_ui_looking"})
+# Where rows go away: log-outs, log-ins that failed, second factors that were lost, codes that were used, roles that are
+# taken from a user, notaries that have not been heard of for long, who looked at a kill an hour ago.
+DELETED_FROM = frozenset(
+    {
+        "access_failedlogins",
+        "auth_user_groups",
+        "django_session",
+        "access_cache",
+        "mfa_authenticator",
+        "notary_notary",
+        "orders_ui_looking",
+    }
+)
 
 
 class NotFit(ValueError):
