@@ -55,7 +55,7 @@ ABOUT = {
     "LOG_FORMAT": "`text`, or `json`: a line of JSON per line of the log ([observing](docs/observing.md))",
     "WEB_BIND": "where gunicorn listens",
     "WEB_WORKERS": "how many processes of the pages",
-    "BROKER_IS_SIMULATOR": "`on`: every page says SIMULATOR",
+    "BROKER_IS_SIMULATOR": "`on`: every page behind the log-in says SIMULATOR",
     "DESK_NOTE": "a line on the desk's page",
     "DEBUG": "`on` or `off`; never on for real",
     "CLEAR_STREET_TIMEOUT_SECONDS": "a request without an answer is given up and called unknown after",

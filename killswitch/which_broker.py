@@ -1,6 +1,7 @@
 """Which broker this installation reaches, in words."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -13,15 +14,16 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def broker_host() -> str:
-    """Return host, port and path of the broker; two ways of writing the same address are one.
+    """Return host and port of the broker, with a mark of its path; two ways of writing the same address are one.
 
-    A gateway may lead to one broker under one path, and to another under another.
+    A gateway may lead to one broker under one path, and to another under another. The path itself may be a secret.
     """
     parts = urlsplit(settings.CLEAR_STREET_BASE_URL)
     host = (parts.hostname or "").removesuffix(".")
     host = "127.0.0.1" if host == "localhost" else f"[{host}]" if ":" in host else host
     port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
-    return f"{host}{port}{parts.path.rstrip('/')}"
+    path = parts.path.rstrip("/")
+    return f"{host}{port}" + (f"/~{sha256(path.encode()).hexdigest()[:8]}" if path else "")
 
 
 def broker_address() -> str:

@@ -63,6 +63,11 @@ class Confirmation:
             return None
 
     @property
+    def may_latch(self) -> bool:
+        """Say whether what arrives later can be meant: single orders cannot be latched."""
+        return not (self._asked.get("order_id") and not self._asked.get("latched"))
+
+    @property
     def button(self) -> str:
         """Return what the button says: KILL ALL is for everything, not for what is narrowed down."""
         decision = self.decision

@@ -33,7 +33,7 @@ from killswitch.kills.queries import (
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
 
-from .confirmation import REASONS
+from .confirmation import REASONS, SELECTED_AT_MOST
 from .filterbar import Field
 from .marks import digest
 from .plot import Axis, Plot, Segment, bar
@@ -179,7 +179,7 @@ class KillView(Incident):
     @property
     def again(self) -> str:
         """Return the address where the same can be pressed again, for real; "" where it runs or fits no address."""
-        if not self.kill.is_over:
+        if not self.kill.is_over or len(self.kill.filter.order_ids) > SELECTED_AT_MOST:
             return ""
         fields = fields_of(replace(decision_of(self.kill), dry_run=False))
         address = f"{reverse('confirm')}?{urlencode(fields, doseq=True)}"

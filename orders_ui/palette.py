@@ -42,7 +42,7 @@ SIDES = {
     **dict.fromkeys(("short", "sell_short"), "SELL_SHORT"),
 }
 TYPES = frozenset(word for each in ORDER_TYPES for word in each.lower().split("_"))
-FILLERS = ("all", "account", "accounts", "in", "on", "of", "orders")
+FILLERS = ("all", "everything", "account", "accounts", "in", "on", "of", "orders")
 # Words that narrow the search of the trail, and the field of its address.
 TRAIL_FIELDS = {
     "order": "order",

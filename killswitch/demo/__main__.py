@@ -215,11 +215,28 @@ def start_simulator(processes: Processes, environment: dict[str, str]) -> None:
     if RUNAWAY_AFTER != "off":
         scene = [*SCENE, "--runaway-after", RUNAWAY_AFTER]
         environment["DESK_NOTE"] = f"This is a demo. {WHAT_RUNS_AWAY}"
-    command = [sys.executable, "-m", "killswitch.simulator", "--port", "0", "--api-key", SIMULATOR_KEY, *scene]
+    command = [sys.executable, "-m", "killswitch.simulator", "--port", kept_port(), "--api-key", SIMULATOR_KEY, *scene]
     processes.start("simulator", command)
     log = processes.log_of("simulator")
     processes.wait_until("simulator", lambda: says(log, "listening on "), 20)
-    environment["CLEAR_STREET_BASE_URL"] = log.read_text().split("listening on ", 1)[1].split()[0]
+    address = log.read_text().split("listening on ", 1)[1].split()[0]
+    (FOLDER / "simulator_port").write_text(address.rpartition(":")[2])
+    environment["CLEAR_STREET_BASE_URL"] = address
+
+
+def kept_port() -> str:
+    """Return the port that the simulator had before, where it is free: kills are for the broker of their press."""
+    path = FOLDER / "simulator_port"
+    port = path.read_text().strip() if path.exists() else ""
+    if not port.isdecimal():
+        return "0"
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind(("127.0.0.1", int(port)))
+        except (OSError, OverflowError):
+            return "0"
+    return port
 
 
 def prepare_database(environment: Mapping[str, str]) -> str:

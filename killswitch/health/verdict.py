@@ -166,7 +166,7 @@ class Fault(Enum):
     )
     KILL_LEFT = Meaning(
         Part.KILLS,
-        Verdict.NOT_ARMED,
+        Verdict.FLAWED,
         "A kill lies untouched: it was pressed for another broker than the one that was to carry it out is set to.",
         f"{CALL}, or kill from a shell that is set to the right broker. Then start that process again with the "
         "CLEAR_STREET_BASE_URL and the key of all the others.",

@@ -13,6 +13,8 @@ from .models import Kill, KilledOrder, Outcome
 from .queries import abandoned, late_arrivals_of, seconds_since
 
 TAKEN_UP_WITHIN_SECONDS = 1
+# A worker takes a kill up at once; where there is none the watchdog does, within three seconds.
+UNATTENDED_AFTER_SECONDS = 4
 
 
 def raised(kill: Kill) -> dict[Alarm, int]:
@@ -32,7 +34,7 @@ def raised(kill: Kill) -> dict[Alarm, int]:
 
 def is_unattended(kill: Kill) -> bool:
     """Say whether nobody works on any part of a kill that is not over."""
-    if kill.is_over or seconds_since(kill) < TAKEN_UP_WITHIN_SECONDS:
+    if kill.is_over or seconds_since(kill) < UNATTENDED_AFTER_SECONDS:
         return False
     held = Q(ended_at=None, lease_until__gt=database_clock.now())
     return not (kill.sweeps.filter(held).exists() or Kill.objects.filter(held, id=kill.id).exists())

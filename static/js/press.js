@@ -146,7 +146,7 @@
   function showLine() {
     const isDry = one("[name=dry_run]", form).checked;
     if (!knowsHas) one("main").dataset.fires = isDry ? "dry" : "real";
-    const isLatched = one("[name=latched][value=on]", form).checked;
+    const isLatched = one("[name=latched][value=on]", form)?.checked ?? false; // single orders cannot be latched
     all("[data-line]").forEach((line) => {
       line.textContent = isDry ? line.dataset.dry : isLatched ? line.dataset.latched : line.dataset.once;
     });

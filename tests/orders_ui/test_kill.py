@@ -633,13 +633,21 @@ class TestPressingAgain:
         assert 'class="button" href="/kills/new/?all_accounts=on">The real kill</a>' in page_of(desk_client, kill)
 
     def test_names_the_selected_orders_where_they_fit_an_address(self, desk_client: Client) -> None:
-        for count, is_offered in ((200, True), (201, False)):
+        for count, is_offered in ((120, True), (121, False)):
             kill = make_kill(filter_data={"order_ids": [f"id-{number}" for number in range(count)]})
             kill.sweeps.create(account_id=1001)
             end(kill, State.NOT_FLAT)
             text = page_of(desk_client, kill)
             assert ('id="again"' in text) is is_offered
             assert ("order_id=id-0&amp;order_id=id-1&amp;" in text) is is_offered
+
+    def test_is_not_offered_for_more_accounts_than_fit_an_address(self, desk_client: Client) -> None:
+        for count, is_offered in ((300, True), (600, False)):
+            kill = make_kill()
+            for number in range(count):
+                kill.sweeps.create(account_id=10_000_000 + number)
+            end(kill, State.NOT_FLAT)
+            assert ('id="again"' in page_of(desk_client, kill)) is is_offered
 
 
 class TestTheLineForTheShell:
