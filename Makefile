@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: demo test soak lint audit types pins clean
+.PHONY: demo test soak bench lint audit types pins clean
 
 demo: .venv/ready
 	@exec $(BIN)/python -m killswitch.demo
