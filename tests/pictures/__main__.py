@@ -1,8 +1,11 @@
 """Take the pictures of docs/pictures: `python -m tests.pictures`, or some: `python -m tests.pictures desk audit`."""
 
 import argparse
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,7 +41,7 @@ def take(names: list[str], folder: Path) -> None:
     """Take each picture at both widths."""
     folder.mkdir(parents=True, exist_ok=True)
     states = {state.name: state for state in STATES}
-    with tempfile.TemporaryDirectory() as data, Demo(Path(data)) as demo, sync_playwright() as playwright:
+    with data_folder() as data, Demo(data) as demo, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
@@ -50,6 +53,20 @@ def take(names: list[str], folder: Path) -> None:
         finally:
             demo.go_on("simulator")
             browser.close()
+
+
+@contextmanager
+def data_folder() -> Iterator[Path]:
+    """Make a folder with a plain name where that is free: a page shows it."""
+    folder = Path(tempfile.gettempdir()) / "killswitch"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def shoot(scene: Pressed, who: str, address: str, folder: Path, name: str) -> None:

@@ -108,10 +108,11 @@ class Pressed:
     # --- what states ask for
 
     def book(self) -> None:
-        """Wait until every account was listed: beat keeps the book."""
+        """Wait until every account was listed, which beat sees to, and the light is on."""
         page = self.person("desk").new_page()
         page.goto("/")
         page.get_by_text("not listed yet").first.wait_for(state="detached", timeout=60_000)
+        page.locator("#light").get_by_text("ARMED", exact=True).wait_for(timeout=60_000)
         page.close()
 
     def kill(self, how: str) -> str:
