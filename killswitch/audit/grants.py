@@ -8,6 +8,7 @@ database's administrator to get at the record; the anchors show what they did.
 from collections.abc import Iterator
 
 from django.apps import apps
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .guard import TABLES as APPENDED
@@ -46,9 +47,10 @@ def rights(table: str) -> str:
 
 
 def tables() -> list[str]:
-    """Return every table of the product, and Django's list of migrations."""
+    """Return every table of the product, Django's list of migrations, and what it keeps in the database as a cache."""
     models = apps.get_models(include_auto_created=True)
-    return sorted({model._meta.db_table for model in models if model._meta.managed} | {"django_migrations"})
+    caches = {str(each["LOCATION"]) for each in settings.CACHES.values() if "DatabaseCache" in str(each["BACKEND"])}
+    return sorted({model._meta.db_table for model in models if model._meta.managed} | caches | {"django_migrations"})
 
 
 def statements(connection: BaseDatabaseWrapper, role: str) -> Iterator[str]:
