@@ -386,6 +386,11 @@ class TestConfirmation:
         text = desk_client.get("/kills/new/", {**asked, "side": "SELL", "account": "1001", "all_accounts": ""}).content
         assert b'name="pressed"' in text
 
+    @pytest.mark.parametrize(("side", "says"), [("SELL", True), ("SELL_SHORT", False), ("BUY", False), ("", False)])
+    def test_says_that_short_sales_stay_where_only_sells_go(self, side: str, says: bool, desk_client: Client) -> None:
+        text = desk_client.get("/kills/new/", {"all_accounts": "on", "side": side}).content.decode()
+        assert ("short sales stay" in text) is says
+
     def test_takes_120_selected_orders_and_no_more(self, desk_client: Client) -> None:
         ids = [f"order-{number}" for number in range(151)]
         assert desk_client.get("/kills/new/", {"account": "1001", "order_id": ids[:120]}).status_code == 200
