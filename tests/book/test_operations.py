@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def order(order_id: str, **values: object) -> Order:
-    return Order(id=order_id, status="NEW", **values)  # type: ignore[arg-type]
+    return Order(**{"id": order_id, "status": "NEW", "instrument_type": "COMMON_STOCK", **values})
 
 
 def whole(*orders: Order) -> Listing[Order]:
