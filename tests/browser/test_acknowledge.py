@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -27,7 +28,8 @@ def stuck(simulator: SimulatorProcess, people: dict[str, User]) -> Kill:
     kill = make_kill()
     add(kill, "stuck-1", 19816)
     add(kill, "stuck-2", 19817)
-    kill.sweeps.update(first_attempt_at=kill.engaged_at)
+    held_until = timezone.now() + timedelta(minutes=10)  # somebody works on it
+    kill.sweeps.update(first_attempt_at=kill.engaged_at, lease_until=held_until)
     return kill
 
 

@@ -64,6 +64,7 @@ def kill(people: dict[str, User]) -> Kill:
     for number in range(30):
         values = {"outcome": Outcome.STUCK, "pending_since": timezone.now(), "accepted_at": timezone.now()}
         add(made, f"019a3a75-f3c1-77ec-9e2f-eb89414c{number:04d}", FIRST + number % 3, **values)
+    made.sweeps.update(lease_until=timezone.now() + timedelta(minutes=10))  # somebody works on it
     return made
 
 

@@ -234,7 +234,7 @@ class TestReleaseForm:
         text = " ".join(second.get(f"/kills/{kill.id}/").content.decode().split())
         assert f"Release the latched kill <small>{kill.scope}; engaged by desk</small>" in text
         assert '<button type="submit">Release the kill</button>' in text
-        assert "Why was it pressed? <small>for the record only: it releases nothing</small>" in text
+        assert "Why was it pressed? <small>for the record only: the latch stays as it is</small>" in text
         assert '<button type="submit">Keep the reason</button>' in text
 
     def test_is_not_for_those_who_may_not_kill(self, kill: Kill) -> None:
