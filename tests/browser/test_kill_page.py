@@ -7,6 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.conftest import just_shown_who
+
 from .conftest import WIDTHS
 from .made_up import MadeUp
 from .states import STATES, State
@@ -32,6 +34,7 @@ def visit(browser: Browser, web: str, people: dict[str, User], width: str) -> It
         state: State = BY_NAME[name]
         client = Client()
         client.force_login(people[state.who])
+        just_shown_who(client, people[state.who])
         context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": web}])
         page = context.new_page()
         page.goto(state.find(MadeUp(page)))

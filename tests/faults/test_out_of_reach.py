@@ -11,7 +11,7 @@ from django.test import Client
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.kills.models import Kill, State, Sweep
-from tests.conftest import wait_for
+from tests.conftest import ask_broker_at, wait_for
 
 from .conftest import LogIn, World, outcomes
 
@@ -112,11 +112,15 @@ class TestABrokerThatIsGone:
         what="broker down; broker black-holed (accepts, never answers)",
         seen='never "canceled"; retries, alarm, words to call the broker',
     )
-    def test_what_nobody_answers_is_tried_again_and_ends_as_unknown(self, world: World, desk: Client, how: str) -> None:
+    def test_what_nobody_answers_is_tried_again_and_ends_as_unknown(
+        self, world: World, desk: Client, how: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         world.stack.broker(*BROKER)
         whole, single = world.account(), world.account(orders=1)
         order_id = world.open(single)[0]["id"]
         nowhere = {"CLEAR_STREET_BASE_URL": "http://127.0.0.1:9"} if how == "closed port" else {}
+        if nowhere:
+            ask_broker_at(nowhere["CLEAR_STREET_BASE_URL"], monkeypatch)
         world.stack.worker(KILL_PATIENCE_SECONDS="2", **nowhere)
         world.control.add_fault(match={"method": "GET"}, do={"silent": True})
         world.control.add_fault(match={"method": "DELETE"}, do={"silent": True})
