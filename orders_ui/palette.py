@@ -112,6 +112,8 @@ class Palette:
         return f"“{self.text}” is not understood here."
 
     def _found(self) -> Iterator[Choice]:
+        if "\x00" in self.text:
+            return  # nothing is called so, and PostgreSQL does not even look for it
         first, _, rest = self.text.partition(" ")
         ways: dict[str, Callable[[list[str]], Iterator[Choice]]] = {
             **dict.fromkeys(KILL, self._kills),
