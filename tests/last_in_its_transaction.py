@@ -43,7 +43,10 @@ class Watch:
 
 
 def watch(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    connection.execute_wrappers.append(Watch(connection))
+    # A connection that is opened again keeps its wrappers: a second watch would only make every statement slower, and
+    # the three hundredth would end the test in a RecursionError.
+    if not any(isinstance(wrapper, Watch) for wrapper in connection.execute_wrappers):
+        connection.execute_wrappers.append(Watch(connection))
 
 
 def install() -> None:

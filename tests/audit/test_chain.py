@@ -17,6 +17,7 @@ from killswitch.audit import chain, guard
 from killswitch.audit.models import Anchor, Entry, Kind, Span
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.rows import BATCH, Sealed, sealed
+from tests.last_in_its_transaction import Watch
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 120, tzinfo=UTC)
 LARGE = 2**53
@@ -264,6 +265,12 @@ class TestTheDatabaseRefuses:
 @pytest.mark.django_db(transaction=True)
 class TestLastInItsTransaction:
     """What the tests hold everywhere: see tests/last_in_its_transaction.py."""
+
+    def test_one_watch_sees_a_connection_however_often_it_is_opened(self) -> None:
+        for _ in range(2):
+            connection.close()
+            connection.connect()
+        assert sum(isinstance(wrapper, Watch) for wrapper in connection.execute_wrappers) == 1
 
     def test_a_write_after_an_entry_is_noticed(self) -> None:
         with pytest.raises(AssertionError, match="after an audit entry"), transaction.atomic():
