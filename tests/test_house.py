@@ -49,9 +49,10 @@ MAY_KNOW = {
 }
 # Packages that are the business of one room alone.
 BELONGS_TO = {
-    "httpx": {"broker", "notary"},
+    "httpx": {"notary"},
     "aiohttp": {"broker", "simulator"},
     "yarl": {"broker"},
+    "certifi": {"broker"},
     "cryptography": {"notary", "access"},
     "allauth": {"access", "orders_ui"},
     "boto3": {"notary"},

@@ -1,4 +1,4 @@
-"""Clear Street over HTTP: client, types, errors. Knows httpx, knows no Django."""
+"""Clear Street over HTTP: client, types, errors. Knows aiohttp, knows no Django."""
 
 from ._clock import ClockBounds
 from ._runtime import client, clock_bounds, close, loop_answers, run, start

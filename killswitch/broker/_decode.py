@@ -58,8 +58,8 @@ _many: dict[type, msgspec.json.Decoder[Any]] = {
 def read_envelope(body: bytes) -> Envelope:
     """Read the outer object of an answer. Raises Unreadable."""
     try:
-        # No database keeps a NUL in a text, and no word of the broker's needs one.
-        return _envelope.decode(body.replace(b"\\u0000", b"\\ufffd"))
+        # No database keeps a NUL in a text, and no word of the broker's needs one. One byte is looked for quicker.
+        return _envelope.decode(body.replace(b"\\u0000", b"\\ufffd") if b"\\" in body else body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"the answer is not the documented JSON: {error}") from error
 

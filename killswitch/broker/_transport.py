@@ -1,42 +1,70 @@
-"""The transport under httpx: aiohttp's connections, because httpx's own pool breaks down at 200 requests at once.
+"""What carries a request to the broker and its answer back: aiohttp, whose connections bear hundreds at once.
 
-Written here and not taken from a bridge between the two: what a bridge and httpx's client do around each request takes
-longer than the request itself, and of 5,000 cancels at once every one waits for that.
+httpx's pool breaks down with 200 requests under way, and even its requests and responses alone take as long as all of
+aiohttp: of 5,000 cancels at once every one waits for that.
 """
 
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
 import aiohttp
-import httpx
+import certifi
 import yarl
 
 KEEP_IDLE_SECONDS = 90
-# aiohttp says these when no connection could be made, so nothing was sent.
-NEVER_SENT = (
-    *(aiohttp.ClientConnectorError, aiohttp.InvalidURL),
-    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol),
-)
+# Where OpenSSL is told which certificates to trust.
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends a request once, and reads its answer to the end. `connect` is how long a connection may take, in seconds.
+class NeverSent(Exception):
+    """No connection could be made, so no byte of the request left."""
 
-    It opens its session on the event loop of its first request. Raises httpx.ConnectTimeout, and what aiohttp raises.
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. `headers` know no upper and lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class Transport(Protocol):
+    """Sends a request once, and reads its answer to the end."""
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str]) -> Reply:
+        """Send it and wait. `url` is quoted. Raises NeverSent; whatever else it raises, the request may have left."""
+
+    async def aclose(self) -> None: ...
+
+
+class AiohttpTransport:
+    """The real one. `connect` is how long a connection may take, in seconds.
+
+    It opens its session on the event loop of its first request.
     """
 
     def __init__(self, connect: float) -> None:
         self._connect = connect
         self._session: aiohttp.ClientSession | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, method: str, url: str, headers: Mapping[str, str]) -> Reply:
         session = self._session = self._session or self._open()
-        # The path is quoted already, and must not be once more.
-        url = yarl.URL(str(request.url), encoded=True)
         try:
-            async with session.request(request.method, url, headers=request.headers, allow_redirects=False) as answer:
-                body = await answer.read()
-                return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
-        except aiohttp.ConnectionTimeoutError as error:
-            # A TimeoutError as well, which would read as an answer that did not come.
-            raise httpx.ConnectTimeout("no connection") from error
+            # Quoted already, and not to be quoted once more.
+            quoted = yarl.URL(url, encoded=True)
+            async with session.request(method, quoted, headers=headers, allow_redirects=False) as answer:
+                return Reply(answer.status, answer.headers, await answer.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            # The one in the middle is a TimeoutError as well, which would read as an answer that did not come.
+            raise NeverSent from error
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -46,14 +74,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         connector = aiohttp.TCPConnector(
             limit=0,  # the client bounds what is in flight before it comes here
             keepalive_timeout=KEEP_IDLE_SECONDS,
-            ssl=httpx.create_ssl_context(),
+            ssl=_trusted(),
         )
         session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             # The client keeps the total.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
-            auto_decompress=False,  # httpx does
         )
         # aiohttp sends a DELETE again by itself when a kept connection turns out to be closed. A request that nobody
         # announced must not leave, so that is off; tests/broker/test_transport.py holds it.
@@ -61,6 +88,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return session
 
 
-def was_never_sent(error: Exception) -> bool:
-    """Say whether `error` means that no byte of the request left."""
-    return isinstance(error, NEVER_SENT)
+def _trusted() -> ssl.SSLContext:
+    """Trust what the environment says, else what browsers trust: a fresh Python on macOS has no certificates."""
+    is_told = any(os.environ.get(name) for name in TRUST)
+    return ssl.create_default_context(cafile=None if is_told else certifi.where())

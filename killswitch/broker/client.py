@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
 
 from killswitch import env
@@ -29,7 +28,7 @@ from ._decode import (
     read_one,
     read_retry_after,
 )
-from ._transport import AiohttpTransport, was_never_sent
+from ._transport import AiohttpTransport, NeverSent, Reply, Transport
 from .errors import (
     BadRequest,
     BrokerError,
@@ -123,7 +122,7 @@ class ClearStreet:
         timeouts: after `total` seconds a request is given up and its outcome called unknown.
         max_in_flight: how many requests may be on their way at once, first cancels of single orders counted apart.
             Mass cancels are not counted at all: there is one per account, and none waits for another.
-        transport: another httpx transport, for tests.
+        transport: another way to the broker, for tests.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class ClearStreet:
         base_url: str = PRODUCTION,
         timeouts: Timeouts = Timeouts(),
         max_in_flight: int = 200,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeouts = timeouts
@@ -145,15 +144,12 @@ class ClearStreet:
             Lane.FIRST_CANCEL: asyncio.Semaphore(max_in_flight),
             Lane.OTHER: asyncio.Semaphore(max_in_flight),
         }
-        self._headers = httpx.Headers(
-            {
-                "Authorization": f"Bearer {api_key}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": "killswitch",
-            }
-        )
-        # Used without httpx's client around it, which would add redirects, cookies and proxies that nobody wants.
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": "killswitch",
+        }
         self._transport = transport or AiohttpTransport(timeouts.connect)
 
     @classmethod
@@ -331,9 +327,7 @@ class ClearStreet:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeouts.total):
-                    request = httpx.Request(method, self.base_url + path, params=params, headers=self._headers)
-                    response = await self._transport.handle_async_request(request)
-                    await response.aread()
+                    reply = await self._transport.send(method, self.base_url + path + _query(params), self._headers)
             except TimeoutError:
                 raise OutcomeUnknown(
                     f"no answer within {self._timeouts.total:g} s", latency=time.monotonic() - started
@@ -342,9 +336,9 @@ class ClearStreet:
                 # Whatever the transport raises, its text may carry the request: only its kind is passed on.
                 raise _transport_error(error, self.base_url, time.monotonic() - started) from None
             # An answer that repeats the key must not carry it into a table or onto a page.
-            body = response.content.replace(self._key, b"***")
+            body = reply.body.replace(self._key, b"***")
             latency = time.monotonic() - started
-            return _read_page(response, body, latency, self._note_clock(response.headers.get("Date"), latency))
+            return _read_page(reply, body, latency, self._note_clock(reply.headers.get("Date"), latency))
 
     def _note_clock(self, date: str | None, latency: float) -> float | None:
         """Return the broker's clock minus ours, in seconds, to about half a second."""
@@ -367,6 +361,10 @@ def _answer(page: _Page, data: D, unreadable: int = 0) -> Answer[D]:
         unreadable=unreadable,
         clock_offset=page.clock_offset,
     )
+
+
+def _query(params: Mapping[str, str] | None) -> str:
+    return f"?{urlencode(params, quote_via=quote)}" if params else ""
 
 
 def _order_path(account_id: int, order_id: str) -> str:
@@ -402,26 +400,26 @@ def _why_not_whole(pages: _Pages[T]) -> BrokerError | None:
 
 
 def _transport_error(error: Exception, base_url: str, latency: float) -> BrokerError:
-    if was_never_sent(error):
+    if isinstance(error, NeverSent):
         return Unreachable(f"no connection to {base_url}", latency=latency)
     return OutcomeUnknown(f"sent, but no answer came back ({type(error).__name__})", latency=latency)
 
 
-def _read_page(response: httpx.Response, body: bytes, latency: float, clock_offset: float | None) -> _Page:
+def _read_page(reply: Reply, body: bytes, latency: float, clock_offset: float | None) -> _Page:
     try:
         envelope = read_envelope(body)
     except Unreadable as error:
-        if response.is_success:
+        if reply.is_success:
             raise OutcomeUnknown(
-                str(error), http_status=response.status_code, latency=latency, clock_offset=clock_offset
+                str(error), http_status=reply.status, latency=latency, clock_offset=clock_offset
             ) from error
         envelope = Envelope()
-    status = response.status_code
-    if response.is_success and envelope.error is not None:
+    status = reply.status
+    if reply.is_success and envelope.error is not None:
         status = _status_of(envelope)
-    if response.is_success and status == response.status_code:
+    if reply.is_success and status == reply.status:
         return _Page(envelope, status, latency, clock_offset)
-    raise _error(response, envelope, status, latency, clock_offset)
+    raise _error(reply, envelope, status, latency, clock_offset)
 
 
 def _status_of(envelope: Envelope) -> int:
@@ -433,17 +431,15 @@ def _status_of(envelope: Envelope) -> int:
     return code if 400 <= code < 600 else 0
 
 
-def _error(
-    response: httpx.Response, envelope: Envelope, status: int, latency: float, clock_offset: float | None
-) -> BrokerError:
+def _error(reply: Reply, envelope: Envelope, status: int, latency: float, clock_offset: float | None) -> BrokerError:
     message = envelope.message
     kind = _error_kind(status, message)
     return kind(
-        message or f"HTTP {response.status_code} without a reason",
-        http_status=response.status_code,
+        message or f"HTTP {reply.status} without a reason",
+        http_status=reply.status,
         request_id=envelope.request_id,
         latency=latency,
-        retry_after=read_retry_after(response.headers.get("Retry-After"), time.time()),
+        retry_after=read_retry_after(reply.headers.get("Retry-After"), time.time()),
         clock_offset=clock_offset,
     )
 

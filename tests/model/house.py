@@ -25,10 +25,11 @@ from killswitch.kills.decision import read_decision
 from killswitch.kills.models import Kill, State
 from killswitch.kills.operations import engage
 from killswitch.kills.release import release
+from tests.over_httpx import OverHttpx
 
 from .judge import Judge
 from .loop import PROCESS, START, Process, VirtualLoop
-from .street import KEY, KILL, Street, Wire
+from .street import KEY, KILL, Street
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 ACCOUNTS = 3
@@ -81,7 +82,7 @@ class Worker(Process):
     def __init__(self, house: "House", name: str, skew: timedelta) -> None:
         super().__init__(house.loop, name, house.after_write)
         self.skew = skew
-        self.client = ClearStreet(api_key=KEY, base_url="http://street", transport=Wire(house.street))
+        self.client = ClearStreet(api_key=KEY, base_url="http://street", transport=OverHttpx(house.street.exchange))
         self.carry_out: Any = _own_copy("killswitch.kills.carry_out")
         self.is_ending = False
         self._rung = house.rung

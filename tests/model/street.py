@@ -251,16 +251,6 @@ class Street(Broker):
                 self.life.end_cancel(cancel)
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """What stands under the real client in place of a network."""
-
-    def __init__(self, street: Street) -> None:
-        self._street = street
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._street.exchange(request)
-
-
 async def _never() -> Any:
     await asyncio.get_running_loop().create_future()
 

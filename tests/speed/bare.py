@@ -1,10 +1,12 @@
 """What is possible at all: the same calls without the product. `python -m tests.speed.bare WHAT URL …` prints JSON.
 
-Each measurement is a process of its own that has imported nothing of the product.
+Each measurement is a process of its own that has imported nothing of the product. The key is in CLEAR_STREET_API_KEY.
+Whatever the broker does not do ends it: a refusal is quicker than a cancel.
 """
 
 import asyncio
 import json
+import os
 import resource
 import socket
 import sys
@@ -16,7 +18,8 @@ from typing import Any
 
 import aiohttp
 
-KEY = {"Authorization": "Bearer simulator-key", "Accept": "application/json"}
+KEY = os.environ["CLEAR_STREET_API_KEY"]
+HEADERS = {"Authorization": f"Bearer {KEY}", "Accept": "application/json"}
 KIB = 1024
 
 
@@ -29,7 +32,9 @@ def _page(account: int, token: str) -> str:
 
 
 async def _session(url: str, connections: int, warm: int) -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(url, headers=KEY, connector=aiohttp.TCPConnector(limit=connections))
+    session = aiohttp.ClientSession(
+        url, headers=HEADERS, connector=aiohttp.TCPConnector(limit=connections), raise_for_status=True
+    )
     await asyncio.gather(*(_get(session, "/v1/version") for _ in range(warm)))
     return session
 
@@ -81,7 +86,7 @@ async def _single(url: str, account: int, prefix: str, connections: int) -> floa
 def sdk_one_by_one(url: str, accounts: list[int]) -> float:
     from clearstreet import ClearStreet
 
-    with ClearStreet(api_key="simulator-key", base_url=url, max_retries=0) as client:
+    with ClearStreet(api_key=KEY, base_url=url, max_retries=0) as client:
         began = time.perf_counter()
         for account in accounts:
             client.v1.orders.cancel_all_open_orders(account)
@@ -91,7 +96,7 @@ def sdk_one_by_one(url: str, accounts: list[int]) -> float:
 def sdk_threads(url: str, accounts: list[int]) -> float:
     from clearstreet import ClearStreet
 
-    with ClearStreet(api_key="simulator-key", base_url=url, max_retries=0) as client, ThreadPoolExecutor(32) as threads:
+    with ClearStreet(api_key=KEY, base_url=url, max_retries=0) as client, ThreadPoolExecutor(32) as threads:
         list(threads.map(lambda _: client.v1.api_version.get_version(), range(32)))
         began = time.perf_counter()
         list(threads.map(client.v1.orders.cancel_all_open_orders, accounts))
@@ -105,7 +110,7 @@ def sdk_async(url: str, accounts: list[int]) -> float:
 async def _sdk_async(url: str, accounts: list[int]) -> float:
     from clearstreet import AsyncClearStreet
 
-    async with AsyncClearStreet(api_key="simulator-key", base_url=url, max_retries=0) as client:
+    async with AsyncClearStreet(api_key=KEY, base_url=url, max_retries=0) as client:
         await asyncio.gather(*(client.v1.api_version.get_version() for _ in range(len(accounts))))
         began = time.perf_counter()
         await asyncio.gather(*(client.v1.orders.cancel_all_open_orders(account) for account in accounts))
@@ -171,41 +176,44 @@ def listed(url: str, account: int) -> tuple[float, float]:
         data: list[Order]
         metadata: Metadata
 
-    async def fetch() -> int:
-        session = await _session(url, 1, 1)
-        orders, token, decode = [], "", msgspec.json.Decoder(Page).decode
-        async with session:
-            while True:
-                page = decode(await _get(session, _page(account, token)))
-                orders += page.data
-                token = page.metadata.next_page_token or ""
-                if not token:
-                    return len(orders)
+    async def fetch() -> tuple[float, float]:
+        async with await _session(url, 1, 1) as session:
+            return await _timed(everything(session))
 
-    return _timed(fetch)
+    async def everything(session: aiohttp.ClientSession) -> int:
+        orders, token, decode = [], "", msgspec.json.Decoder(Page).decode
+        while True:
+            page = decode(await _get(session, _page(account, token)))
+            orders += page.data
+            token = page.metadata.next_page_token or ""
+            if not token:
+                return len(orders)
+
+    return asyncio.run(fetch())
 
 
 def listed_by_us(url: str, account: int) -> tuple[float, float]:
     """The same by the product's own client."""
     from killswitch.broker.client import ClearStreet
 
-    async def fetch() -> int:
-        client = ClearStreet(api_key="simulator-key", base_url=url)
+    async def fetch() -> tuple[float, float]:
+        client = ClearStreet(api_key=KEY, base_url=url)
         await client.version()
-        listing = await client.orders(account)
+        took = await _timed(everything(client))
         await client.aclose()
-        return len(listing.items)
+        return took
 
-    return _timed(fetch)
+    async def everything(client: ClearStreet) -> int:
+        return len((await client.orders(account)).items)
+
+    return asyncio.run(fetch())
 
 
-def _timed(fetch: Callable[[], Awaitable[int]]) -> tuple[float, float]:
-    async def run() -> int:
-        return await fetch()
-
+async def _timed(fetch: Awaitable[int]) -> tuple[float, float]:
+    """Wait for it over a connection that is there: seconds, and how much more memory was held, in MB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
-    if not asyncio.run(run()):
+    if not await fetch:
         raise RuntimeError("nothing was listed")
     took = time.perf_counter() - began
     return took, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / KIB

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ if __name__ == "__main__":
 
 from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
+from tests.nothing_secret import API_KEY
 
 from . import tls
 from .firm import CANCEL_ALL, CANCEL_ONE, Broker, Firm, firm
@@ -35,7 +37,8 @@ PREFIX = "vwap-bench-"
 def bare(what: str, *given: Any) -> Any:
     """Measure without the product, in a process of its own."""
     command = [sys.executable, "-m", "tests.speed.bare", json.dumps([what, *given])]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
+    environment = os.environ | {"CLEAR_STREET_API_KEY": API_KEY}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=600)
     return json.loads(done.stdout)
 
 
@@ -156,7 +159,7 @@ def _add_prefixed(running: Firm, account: int, count: int) -> None:
 def listed(database: str) -> Iterator[Row]:
     """List 100,000 orders with our client and with the least that can be written. No product runs."""
     arguments = ["--accounts", "1", "--orders", "100000", "--ended", "0"]
-    with SimulatorProcess(*arguments) as simulator:
+    with SimulatorProcess(*arguments, api_key=API_KEY) as simulator:
         account = int(next(iter(simulator.control.summary()["open_by_account"])))
         both = [
             (bare("listed_by_us", simulator.url, account), bare("listed", simulator.url, account)) for _ in range(RUNS)
