@@ -139,9 +139,10 @@ class ClearStreet:
         self._key = api_key.encode()
         self.clock_offset: float | None = None  # as the last answer showed it; see Answer
         self.clock = BrokerClock()  # as many answers show it
+        self._first_cancels = asyncio.Semaphore(max_in_flight)
         self._lanes: dict[Lane, AbstractAsyncContextManager[object]] = {
             Lane.MASS_CANCEL: contextlib.nullcontext(),
-            Lane.FIRST_CANCEL: asyncio.Semaphore(max_in_flight),
+            Lane.FIRST_CANCEL: self._first_cancels,
             Lane.OTHER: asyncio.Semaphore(max_in_flight),
         }
         self._headers = {
@@ -160,6 +161,11 @@ class ClearStreet:
             base_url=os.environ.get("CLEAR_STREET_BASE_URL") or PRODUCTION,
             timeouts=Timeouts(total=float(os.environ.get("CLEAR_STREET_TIMEOUT_SECONDS") or Timeouts.total)),
         )
+
+    @property
+    def is_crowded(self) -> bool:
+        """Say whether as many first cancels are on their way as may be: more wait for their turn."""
+        return self._first_cancels.locked()
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
@@ -197,7 +198,7 @@ class Canceling:
             case.orders.accept(answer.data, now, asked_at=None, request_id=answer.request_id)
             self.answers[order_id] = answer.data
         told = entries.cancel_accepted(case.subject, answer, attempt_id, now)
-        await case.log.note([told], **self._answered(answer.http_status, now))
+        await case.log.note([told], may_wait=True, **self._answered(answer.http_status, now))
         return True
 
     async def _note_failed_cancel(self, error: BrokerError, order_id: str, attempt_id: uuid.UUID) -> None:
@@ -210,7 +211,7 @@ class Canceling:
         told = entries.cancel_failed(case.subject, error, attempt_id, now, order_id)
         await case.log.note([told], **self._answered(error.http_status, now))
 
-    def _answered(self, http_status: int | None, now: datetime) -> dict[str, datetime]:
+    def _answered(self, http_status: int | None, now: datetime) -> dict[str, Any]:
         """Return what the sweep notes of its first answer, whatever the broker said; nothing where it is not that."""
         if self._is_answered or http_status is None:
             return {}

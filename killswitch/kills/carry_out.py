@@ -117,7 +117,7 @@ def _forget(hold: Hold, kill_id: uuid.UUID, done: "concurrent.futures.Future[Non
 
 async def _work(claimed: Claim, hold: Hold) -> None:
     global _recorder, _budget
-    _recorder = recorder = _recorder or Recorder()
+    _recorder = recorder = _recorder or Recorder(is_crowded=lambda: broker.client().is_crowded)
     _budget = budget = _budget or Budget(settings.KILL_REPEATS_PER_SECOND)
     crew = Crew(claimed, hold, DatabaseRegister(claimed, recorder), budget, limits())
     heart = asyncio.create_task(_keep_leases(claimed, hold, recorder))

@@ -64,9 +64,12 @@ class Logbook:
         sweep = {"first_attempt_at": first_attempt_at} if first_attempt_at else {}
         await self._write(drafts, sweep, is_announcement=True)
 
-    async def note(self, drafts: Iterable[Draft], **sweep: Any) -> None:
-        """Commit answers, which are written even where the sweep is no longer ours."""
-        await self._write(drafts, sweep)
+    async def note(self, drafts: Iterable[Draft], *, may_wait: bool = False, **sweep: Any) -> None:
+        """Commit answers, which are written even where the sweep is no longer ours.
+
+        With `may_wait`, cancels that are still to leave go first.
+        """
+        await self._write(drafts, sweep, may_wait=may_wait)
 
     def carry(self, drafts: Iterable[Draft]) -> None:
         """Make `drafts` stand in whatever is written next."""
@@ -111,6 +114,7 @@ class Logbook:
         *,
         last: Draft | None = None,
         is_announcement: bool = False,
+        may_wait: bool = False,
         settles: bool = False,
     ) -> None:
         """Commit in notes of a bearable size; what the sweep itself becomes is in the last one."""
@@ -134,6 +138,7 @@ class Logbook:
                 orders=changed,
                 sweep=sweep if is_last else {},
                 is_announcement=is_announcement,
+                may_wait=may_wait and not sweep and not settles,
                 source=self._subject.actor.source,
                 settles=self._subject.kill_id if settles and is_last else None,
             )

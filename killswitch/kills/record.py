@@ -32,6 +32,10 @@ LEASE = timedelta(seconds=10)
 RETRY_SECONDS = 0.25
 ROWS_IN_A_COMMIT = 1000  # a fraction of a second
 BREATH = 0.3  # of the time that a commit took, before the next one
+# While first cancels wait for their turn, answers to others are written this much later, in seconds: to write them down
+# takes as long as to send, and whoever takes a sweep over asks the broker in any case.
+ANSWERS_WAIT = 1.5
+LOOK_SECONDS = 0.02
 # SQLSTATE classes that Django calls an operational error although they speak of a value: program limit exceeded.
 REFUSED_VALUES = {"22", "23", "42", "54"}
 
@@ -55,6 +59,7 @@ class Note:
     orders: Sequence[KilledOrder] = ()
     sweep: dict[str, Any] = field(default_factory=dict)
     is_announcement: bool = False
+    may_wait: bool = False  # for cancels that are still to leave
     source: str = ""  # who writes
     settles: uuid.UUID | None = None  # the kill whose state may change with it, in the same transaction
 
@@ -64,9 +69,13 @@ class Note:
 
 
 class Recorder:
-    """Commits notes in batches, on a thread of its own with a database connection of its own."""
+    """Commits notes in batches, on a thread of its own with a database connection of its own.
 
-    def __init__(self) -> None:
+    `is_crowded` says whether more first cancels are to be sent than may be on their way.
+    """
+
+    def __init__(self, is_crowded: Callable[[], bool] = lambda: False) -> None:
+        self._is_crowded = is_crowded
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._waiting: list[tuple[Note, asyncio.Future[bool]]] = []
         self._drain: asyncio.Task[None] | None = None
@@ -100,6 +109,7 @@ class Recorder:
 
     async def _commit_all(self) -> None:
         while self._waiting:
+            await self._let_cancels_go_first()
             batch = self._take_batch()
             started = clock.monotonic()
             try:
@@ -113,9 +123,15 @@ class Recorder:
                 # One writer at a time has the whole file: somebody may be pressing the button.
                 await asyncio.sleep((clock.monotonic() - started) * BREATH)
 
+    async def _let_cancels_go_first(self) -> None:
+        for _ in range(round(ANSWERS_WAIT / LOOK_SECONDS)):
+            if not self._is_crowded() or not all(note.may_wait for note, _ in self._waiting):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
     def _take_batch(self) -> "list[tuple[Note, asyncio.Future[bool]]]":
         """Take what fits into one short transaction, announcements first: a DELETE waits for each of them."""
-        self._waiting.sort(key=lambda waiting: not waiting[0].is_announcement)
+        self._waiting.sort(key=lambda waiting: (not waiting[0].is_announcement, waiting[0].may_wait))
         size = 0
         for count, (note, _) in enumerate(self._waiting):
             size += note.size
