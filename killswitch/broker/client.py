@@ -1,11 +1,9 @@
 """The Clear Street order API, asynchronous. Every call is one request per page: no redirects, no hidden retries."""
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -17,6 +15,7 @@ import msgspec
 from killswitch import env
 
 from ._clock import BrokerClock
+from ._crowd import Crowd, NoCrowd
 from ._decode import (
     Envelope,
     Metadata,
@@ -47,6 +46,7 @@ from .types import NO_ORDER_IDS, Account, Execution, Order
 PRODUCTION = "https://api.clearstreet.com"
 PAGE_SIZE = 1000
 MAX_PAGES = 10_000  # a list that never ends is a broken list
+STRAINED = (429, 502, 503, 504)  # too many requests, and what gateways say of too many
 
 D = TypeVar("D")
 Guard = Callable[[], None]
@@ -120,8 +120,9 @@ class ClearStreet:
         api_key: the bearer key; it is sent to the broker and nowhere else.
         base_url: scheme and host, such as `https://api.clearstreet.com`.
         timeouts: after `total` seconds a request is given up and its outcome called unknown.
-        max_in_flight: how many requests may be on their way at once, first cancels of single orders counted apart.
-            Mass cancels are not counted at all: there is one per account, and none waits for another.
+        max_in_flight: how many requests may be on their way at once, first cancels of single orders counted apart;
+            fewer while the broker shows strain. Mass cancels are not counted at all: there is one per account, and none
+            waits for another.
         transport: another way to the broker, for tests.
     """
 
@@ -139,11 +140,10 @@ class ClearStreet:
         self._key = api_key.encode()
         self.clock_offset: float | None = None  # as the last answer showed it; see Answer
         self.clock = BrokerClock()  # as many answers show it
-        self._first_cancels = asyncio.Semaphore(max_in_flight)
-        self._lanes: dict[Lane, AbstractAsyncContextManager[object]] = {
-            Lane.MASS_CANCEL: contextlib.nullcontext(),
-            Lane.FIRST_CANCEL: self._first_cancels,
-            Lane.OTHER: asyncio.Semaphore(max_in_flight),
+        self._lanes: dict[Lane, Crowd] = {
+            Lane.MASS_CANCEL: NoCrowd(),
+            Lane.FIRST_CANCEL: Crowd(max_in_flight, heeds_latency=True),
+            Lane.OTHER: Crowd(max_in_flight),
         }
         self._headers = {
             "Authorization": f"Bearer {api_key}",
@@ -165,7 +165,7 @@ class ClearStreet:
     @property
     def is_crowded(self) -> bool:
         """Say whether as many first cancels are on their way as may be: more wait for their turn."""
-        return self._first_cancels.locked()
+        return self._lanes[Lane.FIRST_CANCEL].is_full
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -327,7 +327,8 @@ class ClearStreet:
         lane: Lane = Lane.OTHER,
         guard: Guard | None = None,
     ) -> _Page:
-        async with self._lanes[lane]:
+        crowd = self._lanes[lane]
+        async with crowd:
             if guard is not None:
                 guard()
             started = time.monotonic()
@@ -335,15 +336,21 @@ class ClearStreet:
                 async with asyncio.timeout(self._timeouts.total):
                     reply = await self._transport.send(method, self.base_url + path + _query(params), self._headers)
             except TimeoutError:
+                crowd.strained()
                 raise OutcomeUnknown(
                     f"no answer within {self._timeouts.total:g} s", latency=time.monotonic() - started
                 ) from None
             except Exception as error:
+                crowd.strained()
                 # Whatever the transport raises, its text may carry the request: only its kind is passed on.
                 raise _transport_error(error, self.base_url, time.monotonic() - started) from None
             # An answer that repeats the key must not carry it into a table or onto a page.
             body = reply.body.replace(self._key, b"***")
             latency = time.monotonic() - started
+            if reply.status in STRAINED:
+                crowd.strained()
+            else:
+                crowd.answered(latency)
             return _read_page(reply, body, latency, self._note_clock(reply.headers.get("Date"), latency))
 
     def _note_clock(self, date: str | None, latency: float) -> float | None:
