@@ -355,6 +355,8 @@
     width = window.innerWidth;
   });
   document.addEventListener("htmx:beforeOnLoad", (event) => {
+    // A poll that is refused loads the page afresh. Not while it tells what became of a press, or waits for that.
+    if (event.detail.xhr.getResponseHeader("HX-Refresh") && (isSending || !panel.hidden)) event.preventDefault();
     if (event.detail.elt.id !== "reach") return;
     const isLoggedOut = Boolean(event.detail.xhr.getResponseHeader("HX-Redirect"));
     one("#logged-out").hidden = !isLoggedOut;

@@ -578,6 +578,10 @@ class TestNotSent:
         expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
         expect(trouble(page)).to_contain_text("You may not engage a kill")
         assert not Kill.objects.exists()
+        with page.expect_response(lambda answer: answer.headers.get("hx-refresh") == "true"):
+            pass  # a poll is refused, too
+        page.wait_for_function("() => !document.querySelector('.htmx-request')")
+        expect(trouble(page)).to_contain_text("You may not engage a kill")
 
     def test_a_form_that_has_expired_is_told_and_goes_through_with_a_new_token(self, width: str, opened: Open) -> None:
         page = opened(width)

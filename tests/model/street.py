@@ -127,6 +127,16 @@ class Street(Broker):
     # --- a request's way
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._exchange(request)
+        except httpx.TransportError:
+            raise
+        except Exception as error:
+            # The client would take it for an answer that did not come, and the model would try nothing.
+            self.judge.accuse(f"the stand-in broker has a fault of its own: {error!r}")
+            raise
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
         asked = self._leave(request)
         process = asked.process
         with outside_the_loop():
@@ -178,7 +188,7 @@ class Street(Broker):
             headers=request.headers,
             body=request.content,
         )
-        entry = self.log.arrive(incoming.method, incoming.path, incoming.query, new_request_id())
+        entry = self.log.arrive(incoming.method, incoming.path, incoming.query, new_request_id(), asked.process.name)
         route = routes.find(incoming.method, incoming.raw_path)
         entry.call, entry.account_id, entry.order_id = route.call, route.account_id, route.order_id
         entry.authorized = self.is_authorized(incoming)
