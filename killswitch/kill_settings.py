@@ -18,5 +18,7 @@ KILL_LIMIT_SECONDS = env.number("KILL_LIMIT_SECONDS", 300.0, least=1, most=86400
 KILL_STUCK_SECONDS = env.number("KILL_STUCK_SECONDS", 30.0, least=0.1, most=3600)
 # Between two lists of a latched account while orders arrive, in seconds; up to five times that when it is quiet.
 KILL_LATCH_SECONDS = env.number("KILL_LATCH_SECONDS", 1.0, least=0.05, most=60)
+# Connections to the broker that each worker and watchdog keeps open, so that the first kill of the day opens none.
+KILL_WARM_CONNECTIONS = int(env.number("KILL_WARM_CONNECTIONS", 20, least=0, most=1000))
 # Repeats per second that one process may send to the broker at most; first attempts are never counted.
 KILL_REPEATS_PER_SECOND = env.number("KILL_REPEATS_PER_SECOND", 200.0, least=2, most=10_000)

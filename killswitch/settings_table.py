@@ -64,6 +64,8 @@ ABOUT = {
     "KILL_STUCK_SECONDS": "a cancel that the broker accepted and has not carried out is called stuck after",
     "KILL_LATCH_SECONDS": "between two lists of a latched account while orders arrive; up to five times that when "
     "quiet",
+    "KILL_WARM_CONNECTIONS": "connections to the broker that each worker and watchdog keeps open; each is used twice a "
+    "minute",
     "KILL_REPEATS_PER_SECOND": "repeats that one process sends to the broker at most; first attempts are never counted",
     "RELEASE_BY_SAME_PERSON": "`on`: whoever engaged a latched kill may release it",
     "BOOK_REQUESTS_PER_SECOND": "budget that keeps the open book fresh; never a limit for a kill",

@@ -11,6 +11,8 @@ FOLDER = Path(tempfile.mkdtemp(prefix="ks-"))
 os.environ["SECRET_KEY"] = SECRET_KEY
 os.environ["CLEAR_STREET_API_KEY"] = API_KEY
 os.environ["CLEAR_STREET_BASE_URL"] = "http://127.0.0.1:9"
+# A fault that a test sets at the broker is for the requests that the test is about.
+os.environ["KILL_WARM_CONNECTIONS"] = "0"
 os.environ["REDIS_URL"] = f"unix://{FOLDER}/redis.sock"
 # TEST_DATABASE_URL, not DATABASE_URL: tests never go near a database that is in use.
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{FOLDER}/unused.sqlite3"

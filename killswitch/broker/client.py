@@ -170,6 +170,10 @@ class ClearStreet:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
+    async def warm(self, connections: int) -> None:
+        """Use so many connections at once, so that they are open, TLS and all, when they are needed. Raises nothing."""
+        await asyncio.gather(*(self.version() for _ in range(connections)), return_exceptions=True)
+
     async def version(self) -> Answer[str]:
         """Ask for the API's version. Needs no key, so it shows whether the broker can be reached."""
         page = await self._request("GET", "/v1/version")

@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class KillsConfig(AppConfig):
     name = "killswitch.kills"
     label = "kills"
+
+    def ready(self) -> None:
+        from . import warmth  # noqa: F401  (listens to starts)

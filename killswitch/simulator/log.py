@@ -24,6 +24,7 @@ class Entry(msgspec.Struct):
     query: dict[str, str]
     request_id: str
     asked_from: str
+    asked_from_port: int = 0  # tells connections apart
     call: str = "unknown"
     account_id: int | None = None
     order_id: str | None = None

@@ -90,6 +90,7 @@ class Broker:
             return await self.control.handle(request)
         params = dict(request.query)
         entry = self.log.arrive(request.method, request.path, params, new_request_id(), request.remote or "")
+        entry.asked_from_port = port_of(request)
         route = routes.find(request.method, request.rel_url.raw_path)
         entry.call, entry.account_id, entry.order_id = route.call, route.account_id, route.order_id
         entry.authorized = self.is_authorized(request)
@@ -213,6 +214,12 @@ def spoil(answer: Answer, do: Do) -> Answer:
     if do.body in BODIES:
         return Answer(answer.status, BODIES[do.body], headers, BODY_TYPES.get(do.body, "application/json"))
     return Answer(answer.status, answer.body, headers)
+
+
+def port_of(request: web.BaseRequest) -> int:
+    """Return the port that a request came from; 0 where its connection is gone."""
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return int(peer[1]) if peer else 0
 
 
 def hang_up(request: web.BaseRequest) -> web.Response:

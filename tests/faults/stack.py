@@ -80,7 +80,7 @@ class Stack:
     def __init__(self, database_url: str, **settings: str) -> None:
         # Not in pytest's own folder: the path of a Unix socket must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="ks-"))
-        self._processes: list[Process] = []
+        self.processes: list[Process] = []
         self._simulator: SimulatorProcess | None = None
         self._patch = pytest.MonkeyPatch()
         # What begins the command of everything that is started: on which host it runs.
@@ -165,7 +165,7 @@ class Stack:
 
     def start(self, name: str, command: list[str], **settings: str) -> Process:
         process = Process(name, [*self.enter, *command], {**self.environment, **settings}, self.folder)
-        self._processes.append(process)
+        self.processes.append(process)
         return process
 
     def logs(self) -> dict[str, str]:
@@ -174,7 +174,7 @@ class Stack:
 
     def end(self) -> None:
         self._patch.undo()
-        for process in self._processes:
+        for process in self.processes:
             if process.exit_code is None:
                 process.kill()  # what was to be seen has been seen, and a worker takes seconds to end by itself
         if self._simulator is not None:

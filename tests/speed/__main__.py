@@ -16,7 +16,21 @@ from tests.bench import ROOT
 
 from .row import Row, heading, line
 
-RACES = ("first", "50", "200", "500", "1000", "tls", "single1000", "single5000", "list", "seen", "redis", "watched")
+RACES = (
+    "first",
+    "50",
+    "200",
+    "500",
+    "1000",
+    "tls",
+    "single1000",
+    "single5000",
+    "list",
+    "seen",
+    "redis",
+    "watched",
+    "standing",
+)
 
 
 def main() -> int:

@@ -28,6 +28,7 @@ from . import tls
 from .firm import CANCEL_ALL, CANCEL_ONE, Broker, Firm, firm
 from .people import Person
 from .row import Row
+from .standing import standing
 
 RUNS = 5
 PRESSES = 200
@@ -273,6 +274,7 @@ RACES: dict[str, Callable[[str], Iterator[Row]]] = {
     "seen": seen,
     "redis": without_redis,
     "watched": watched,
+    "standing": standing,
 }
 
 
