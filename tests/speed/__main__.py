@@ -27,6 +27,7 @@ RACES = (
     "single5000",
     "list",
     "seen",
+    "pages",
     "redis",
     "watched",
     "standing",

@@ -56,7 +56,7 @@ class Firm:
 
     def __init__(self, database_url: str, broker: Broker, tls: Tls | None = None) -> None:
         self.stack = Stack(database_url)
-        for name in QUICK:
+        for name in (*QUICK, "KILL_WARM_CONNECTIONS"):  # as they are where nobody sets them
             del self.stack.environment[name]
         arguments = broker.arguments
         if tls is not None:

@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 from killswitch.kills.models import Kill
 from killswitch.simulator.process import SimulatorProcess
+from tests.bench.pages import measure
 from tests.nothing_secret import API_KEY
 
 from . import tls
@@ -237,6 +238,15 @@ def _followed(running: Firm, count: int) -> tuple[float, float]:
     return running.last_answer(press, CANCEL_ALL), ended_at.timestamp() - press.wall
 
 
+def pages(database: str) -> Iterator[Row]:
+    """Make the pages that are full in an incident. `python -m tests.bench pages` has more of them."""
+    timed = {page.name: page for page in measure()}
+    empty = timed["an empty page (/kills/)"].median
+    for name in ("desk, 1,000 accounts", "10,000 orders, first screen, nothing kept"):
+        took = timed[name].median
+        yield Row(name, took * 1000, "an empty page", empty * 1000, "+ 100 ms", took <= empty + 0.1)
+
+
 # --- without Redis
 
 
@@ -272,6 +282,7 @@ RACES: dict[str, Callable[[str], Iterator[Row]]] = {
     "single5000": lambda database: single(database, 5000),
     "list": listed,
     "seen": seen,
+    "pages": pages,
     "redis": without_redis,
     "watched": watched,
     "standing": standing,
