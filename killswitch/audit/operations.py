@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -129,7 +130,9 @@ def _end_spans(before: int, last: int) -> None:
 
 
 def _rows(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> Iterator[list[Any]]:
-    writers = [(field.name, _writer(field) if field.name in _TYPED else None) for field in _COLUMNS]
+    writers = [
+        (field.name, _writer(field.name, connection.vendor) if field.name in _TYPED else None) for field in _COLUMNS
+    ]
     for draft in drafts:
         sequence += 1
         values = _values(draft)
@@ -140,9 +143,12 @@ def _rows(drafts: Sequence[Draft], sequence: int, previous_hash: str) -> Iterato
         previous_hash = own_hash
 
 
-def _writer(field: Any) -> Callable[[Any], Any]:
-    """Return what turns a value into one that the driver takes."""
-    return lambda value: field.get_db_prep_save(value, connection)
+@cache
+def _writer(name: str, vendor: str) -> Callable[[Any], Any]:
+    """Return what turns a value of a field into one that the driver of a database takes."""
+    field: Any = Entry._meta.get_field(name)
+    # Of a thousand entries most are of one kill, and many of one time.
+    return lru_cache(maxsize=1000)(lambda value: field.get_db_prep_save(value, connection))
 
 
 def _values(draft: Draft) -> dict[str, Any]:

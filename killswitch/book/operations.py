@@ -31,6 +31,7 @@ FRESH_FOR = timedelta(seconds=1)  # two people who look at once cost one request
 LET_REST = timedelta(seconds=5)  # after a failure, so that pages do not wait for a broker that is down
 KEPT_FRESH_FOR = timedelta(seconds=3)  # while somebody looks: whoever refreshes the book lists such an account first
 NOTED_EVERY = timedelta(seconds=10)  # that somebody looks
+CALM_SECONDS = 5.0
 LOOK_SECONDS = 3.0
 GLANCE_SECONDS = 0.05  # a page waits no longer where there is a list to show meanwhile
 LEASE = timedelta(seconds=30)
@@ -197,7 +198,13 @@ async def _list_in_time(account_id: int) -> Listing[Order]:
 
 
 async def _list(account_id: int, pace: Pace | None = None) -> Listing[Order]:
-    return await broker.client().orders(account_id, before_page=pace)
+    async def wait() -> None:
+        if pace is not None:
+            await pace()
+        # To decode a page takes as long as to send many a cancel.
+        await broker.client().calm(CALM_SECONDS)
+
+    return await broker.client().orders(account_id, before_page=wait)
 
 
 def save(account_id: int, listing: Listing[Order], asked_at: datetime) -> None:

@@ -46,6 +46,7 @@ from .types import NO_ORDER_IDS, Account, Execution, Order
 PRODUCTION = "https://api.clearstreet.com"
 PAGE_SIZE = 1000
 MAX_PAGES = 10_000  # a list that never ends is a broken list
+CALM_LOOK = 0.05  # seconds
 STRAINED = (429, 502, 503, 504)  # too many requests, and what gateways say of too many
 
 D = TypeVar("D")
@@ -166,6 +167,13 @@ class ClearStreet:
     def is_crowded(self) -> bool:
         """Say whether as many first cancels are on their way as may be: more wait for their turn."""
         return self._lanes[Lane.FIRST_CANCEL].is_full
+
+    async def calm(self, seconds: float) -> None:
+        """Wait while it is crowded, but no longer than so many seconds: what is no part of a kill lets cancels go."""
+        for _ in range(round(seconds / CALM_LOOK)):
+            if not self.is_crowded:
+                return
+            await asyncio.sleep(CALM_LOOK)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

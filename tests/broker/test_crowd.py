@@ -132,3 +132,27 @@ def test_a_mass_cancel_waits_for_none_of_it() -> None:
 
     use(broker, work)
     assert broker.most == 3 * MOST - 1
+
+
+def test_what_is_no_part_of_a_kill_waits_for_the_cancels_but_not_for_ever() -> None:
+    broker = Broker(lambda _: (200, 0.2))
+    waited: list[float] = []
+
+    async def calm(client: ClearStreet, seconds: float) -> None:
+        began = asyncio.get_running_loop().time()
+        await client.calm(seconds)
+        waited.append(asyncio.get_running_loop().time() - began)
+
+    async def work(client: ClearStreet) -> None:
+        await calm(client, 5)  # nobody is there
+        crowd = asyncio.create_task(cancel(client, 5 * MOST))
+        await asyncio.sleep(0)  # all of them come to the door
+        assert client.is_crowded
+        await calm(client, 0.1)  # they are still there
+        assert client.is_crowded
+        await calm(client, 60)
+        assert not client.is_crowded
+        await crowd
+
+    use(broker, work)
+    assert waited[0] < 0.1 <= waited[1] < waited[2] < 60
