@@ -3,11 +3,13 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth import authenticate
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils import timezone
 
 from killswitch.access.lockout import locked_until
@@ -77,6 +79,49 @@ class LogInForm(AuthenticationForm):
             f"Too many failed log-ins as this user from this address: none is taken here until {until:%H:%M} UTC. "
             "From another machine it goes on."
         )
+
+
+class OwnPasswordForm(forms.Form):
+    """A new password of whoever is logged in. A wrong current one counts as a failed log-in, and locks out as one."""
+
+    current = forms.CharField(
+        label="Current password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        strip=False,
+    )
+    password = forms.CharField(
+        label="New password", widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), strip=False
+    )
+    again = forms.CharField(
+        label="New password, once more", widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), strip=False
+    )
+
+    def __init__(self, data: Any = None, *, request: HttpRequest, user: User) -> None:
+        super().__init__(data)
+        self._request, self._user = request, user
+
+    def clean_current(self) -> str:
+        current: str = self.cleaned_data["current"]
+        name, address = self._user.get_username(), self._request.META.get("REMOTE_ADDR", "")
+        if authenticate(self._request, username=name, password=current) == self._user:
+            return current
+        until = locked_until(name=name, address=address, now=timezone.now())
+        if until is None:
+            raise ValidationError("This is not your password.")
+        raise ValidationError(f"Too many failed log-ins here: no password is taken until {until:%H:%M} UTC.")
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if password == self.cleaned_data.get("current"):
+            raise ValidationError("This is the password that you have: choose another.")
+        validate_password(password, self._user)
+        return password
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if "password" in self.cleaned_data and again != self.cleaned_data["password"]:
+            raise ValidationError("The two new passwords are not the same.")
+        return again
 
 
 class NewUserForm(forms.Form):

@@ -10,7 +10,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.decorators.http import require_http_methods, require_safe
 
-from .views.login import LogIn, again, from_single_sign_on, to_single_sign_on
+from .views.login import LogIn, again, from_single_sign_on, own_password, to_single_sign_on
 
 reads, sends = require_safe, require_http_methods(["GET", "HEAD", "POST"])
 log_in, log_out = LogIn.as_view(), login_not_required(LogoutView.as_view(http_method_names=["post"]))
@@ -29,6 +29,7 @@ urlpatterns = [
     path("login/again/password/", sends(reauthenticate), name="account_reauthenticate"),
     path("login/again/code/", sends(second.reauthenticate), name="mfa_reauthenticate"),
     path("login/again/passkey/", sends(passkeys.reauthenticate_webauthn), name="mfa_reauthenticate_webauthn"),
+    path("login/password/", own_password, name="account_change_password"),
     path("second-factor/", reads(second.index), name="mfa_index"),
     path("second-factor/app/", sends(codes.activate_totp), name="mfa_activate_totp"),
     path("second-factor/app/remove/", sends(codes.deactivate_totp), name="mfa_deactivate_totp"),

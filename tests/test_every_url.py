@@ -94,6 +94,7 @@ TABLE = {
     "account_reauthenticate": Rule(LOGGED_IN, LOGGED_IN),
     "mfa_reauthenticate": Rule(LOGGED_IN, LOGGED_IN),
     "mfa_reauthenticate_webauthn": Rule(LOGGED_IN, LOGGED_IN),
+    "account_change_password": Rule(LOGGED_IN, LOGGED_IN),
     "mfa_index": Rule(LOGGED_IN),
     "mfa_activate_totp": Rule(LOGGED_IN, LOGGED_IN),
     "mfa_deactivate_totp": Rule(LOGGED_IN, LOGGED_IN),

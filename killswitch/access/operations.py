@@ -50,6 +50,13 @@ def change_user(
             forget_factors(user)
 
 
+def change_own_password(*, user: User, password: str, actor: Actor) -> None:
+    """Set the password that somebody chose for themselves. Ends all their sessions: the caller keeps their own."""
+    with changes_by(actor):
+        user.set_password(password)
+        user.save()
+
+
 def set_user(user: User, *, password: str, role: str, actor: Actor) -> None:
     """Add `user`, or change one, to have exactly this password and role. What is so already is left as it is."""
     with changes_by(actor):

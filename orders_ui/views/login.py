@@ -1,11 +1,12 @@
 """Coming in: by password, by passkey, by the firm's own log-in. And showing again who one is."""
 
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from allauth.socialaccount.providers.openid_connect.views import callback, login
 from django.conf import settings
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
@@ -16,12 +17,18 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 from requests import RequestException
 
+from killswitch.access.operations import change_own_password
 from killswitch.access.refusal import refused_log_in
+from killswitch.access.roles import actor_of
 
-from ..forms import LogInForm
+from ..forms import LogInForm, OwnPasswordForm
+from ..shown import show
+
+HAS_CHANGED = "own_password_has_changed"
 
 
 @method_decorator(require_http_methods(["GET", "HEAD", "POST"]), name="dispatch")
@@ -80,3 +87,20 @@ def again(request: HttpRequest) -> HttpResponse:
         address = reverse("openid_connect_login", args=[settings.SSO_ID])
         return redirect(f"{address}?{urlencode({**query, 'auth_params': 'prompt=login'})}")
     return redirect(f"{reverse('account_reauthenticate')}?{urlencode(query)}")
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def own_password(request: HttpRequest) -> HttpResponse:
+    """Let somebody who has a password here choose another. Their other sessions end, this one goes on."""
+    user = cast(User, request.user)
+    if not user.has_usable_password():
+        return show(request, "password_elsewhere.html", {"sso_name": settings.SSO_NAME}, status=404)
+    form = OwnPasswordForm(request.POST if request.method == "POST" else None, request=request, user=user)
+    if form.is_valid():
+        change_own_password(user=user, password=form.cleaned_data["password"], actor=actor_of(request))
+        update_session_auth_hash(request, user)
+        request.session[HAS_CHANGED] = True
+        return redirect("account_change_password")
+    context = {"form": form, "is_changed": request.session.pop(HAS_CHANGED, False)}
+    return show(request, "own_password.html", context, status=400 if form.is_bound else 200)

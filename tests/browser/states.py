@@ -273,6 +273,8 @@ STATES = [
     State("user-error", "admin", lambda scene: f"/users/{scene.user()}/", submit("main form", password="x")),
     State("new-user", "admin", at("/users/new/")),
     State("new-user-error", "admin", at("/users/new/"), submit("main form")),
+    State("own-password", "desk", at("/login/password/", book=False)),
+    State("own-password-error", "desk", at("/login/password/", book=False), submit("main form", password="x")),
     State("second-factor", "desk", at("/second-factor/", book=False)),
     State("second-factor-codes", "desk", at("/second-factor/app/", book=False)),
     State("second-factor-passkey", "desk", at("/second-factor/passkeys/new/", book=False)),
