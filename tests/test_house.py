@@ -32,7 +32,7 @@ MAY_KNOW = {
     "telling": {"kills", "audit"},
     "incident": {"kills", "audit", "broker"},
     "book": {"broker"},
-    "health": {"kills", "book", "audit", "broker", "notary", "access"},
+    "health": {"kills", "book", "audit", "broker", "notary", "telling", "access"},
     "command_line": {"kills", "book", "audit", "broker"},
     "demo": {"access.role_names"},
     "orders_ui": {

@@ -19,7 +19,14 @@ from killswitch.audit.models import Entry, Kind
 from killswitch.kills.models import State
 
 # Those of which each kill or person leaves a few. An order leaves several: nobody counts them at a scrape.
-COUNTED = (Kind.KILL_ENGAGED, Kind.KILL_REFUSED, Kind.LOGIN_FAILED, Kind.DENIED, Kind.SWEEP_TAKEN_OVER)
+COUNTED = (
+    Kind.KILL_ENGAGED,
+    Kind.KILL_REFUSED,
+    Kind.LOGIN_FAILED,
+    Kind.DENIED,
+    Kind.SWEEP_TAKEN_OVER,
+    Kind.JOURNAL_IMPORTED,
+)
 ENDS = (State.FLAT, State.NOT_FLAT, State.UNKNOWN)
 ROWS = 2000
 

@@ -21,6 +21,7 @@ from killswitch.book.models import Account
 from killswitch.kills.models import Kill, KilledOrder, State, Sweep
 from killswitch.kills.queries import ENDED_BADLY
 from killswitch.notary import queries as notary
+from killswitch.telling import queries as telling
 from killswitch.version import VERSION
 
 from .counted import ENDS, Counted, Histogram, counted
@@ -53,6 +54,7 @@ class _Figures(Collector):
         yield from _kills(now)
         yield from _book(now)
         yield from _trail(now)
+        yield from _messages(now)
         yield from _counted(counted())
 
 
@@ -135,11 +137,31 @@ def _trail(now: datetime) -> Iterator[Metric]:
     yield _age("killswitch_notary_age_seconds", "Since a notary was last heard of.", anchors.seen_at, now)
 
 
+def _messages(now: datetime) -> Iterator[Metric]:
+    standing = telling.standing(now)
+    yield _age("killswitch_teller_age_seconds", "Since a teller was last heard of.", standing.seen_at, now)
+    # A place that took another's name a moment ago stands for both: a series must not be told twice.
+    places = {place.delivery.name: place for place in sorted(standing.places, key=lambda each: each.delivery.seen_at)}
+    for name, words, column in (
+        ("killswitch_messages_told", "Messages that a place took.", "told_count"),
+        ("killswitch_messages_failed", "Tries to bring a message that failed.", "failed_count"),
+    ):
+        counter = CounterMetricFamily(name, words, labels=["place"])
+        for place, row in places.items():
+            counter.add_metric([place], getattr(row.delivery, column) or 0)
+        yield counter
+    waits = [({"place": name}, _since(telling.waiting_since(row.delivery), now)) for name, row in places.items()]
+    yield _gauge("killswitch_message_waiting_seconds", "Since the oldest news that a place was not told of.", waits)
+    late = [({"place": name}, row.is_late) for name, row in places.items()]
+    yield _gauge("killswitch_message_place_late", "Whether a place has kept failing for too long.", late)
+
+
 def _counted(told: Counted) -> Iterator[Metric]:
     for kind, name, words in (
         (Kind.KILL_ENGAGED, "killswitch_kills_engaged", "Kills pressed, drills among them."),
         (Kind.KILL_REFUSED, "killswitch_kills_refused", "Presses that were refused."),
         (Kind.SWEEP_TAKEN_OVER, "killswitch_sweeps_taken_over", "Accounts that somebody else had to finish."),
+        (Kind.JOURNAL_IMPORTED, "killswitch_break_glass_imported", "Break-glass kills taken into the record."),
         (Kind.LOGIN_FAILED, "killswitch_logins_refused", "Log-ins that were refused."),
         (Kind.DENIED, "killswitch_permissions_denied", "Things that somebody had no right to."),
     ):

@@ -4,10 +4,12 @@ import logging
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
@@ -72,13 +74,18 @@ class Carrier:
             tries = row.tries + 1
             logger.warning("a message did not get to %s (try %d): %s", row.name, tries, why)
             since = row.failing_since or timezone.now()
-            mine.update(tries=tries, failing_since=since, error=why, **done)
+            mine.update(tries=tries, failing_since=since, error=why, failed_count=_one_more("failed_count"), **done)
             return False
         if row.tries:
             logger.warning("messages get to %s again, after %d tries", row.name, row.tries)
         now = timezone.now()
-        mine.update(followed=found.upto, told_at=now, tries=0, failing_since=None, error="", **done)
+        well = {"told_at": now, "tries": 0, "failing_since": None, "error": ""}
+        mine.update(followed=found.upto, told_count=_one_more("told_count"), **well, **done)
         return True
+
+
+def _one_more(count: str) -> Any:
+    return Coalesce(count, 0) + 1
 
 
 def _words(error: Exception) -> str:

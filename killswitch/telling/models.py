@@ -14,6 +14,9 @@ class Delivery(models.Model):
     told_at = models.DateTimeField("when it last took a message", null=True)
     failing_since = models.DateTimeField(null=True)
     tries = models.IntegerField("tries that failed, one after the other", default=0)
+    # Since the place is known; empty where there was none. A column that comes later may have no default.
+    told_count = models.BigIntegerField("messages that it took", null=True)
+    failed_count = models.BigIntegerField("tries that failed", null=True)
     error = models.TextField(blank=True)
     # When it was last among what a teller is configured to tell.
     seen_at = models.DateTimeField()

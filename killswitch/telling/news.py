@@ -15,6 +15,7 @@ from killswitch.kills.models import Kill, Outcome, Sweep
 
 # Entries that are looked through at a time.
 STRETCH = 10_000
+READ_AT_ONCE = 200
 # Nobody is called out of bed for what is older: it is summed up.
 OLD_AFTER = timedelta(minutes=15)
 SUMMED_UP = 30
@@ -55,25 +56,33 @@ class Reader:
 
     def after(self, sequence: int, now: datetime) -> Outstanding:
         """Return what is outstanding after an entry: all that is old, or the first entry where that is not."""
-        found = Outstanding(upto=sequence)
-        last = head()
-        while found.upto < last:
-            upto = min(found.upto + STRETCH, last)
-            entries = Entry.objects.in_bulk(numbers := self._news(found.upto, upto))
-            for entry in (entries[number] for number in numbers):
-                if _is_rehearsal(entry):
-                    continue
-                if now - entry.at > OLD_AFTER:
-                    found.add_old(entry)
-                elif found.old_count:
-                    # Told by itself, after what is old.
-                    found.upto = entry.id - 1
-                    return found
-                else:
-                    found.fresh, found.upto = entry, entry.id
-                    return found
-            found.upto = upto
+        last = max(head(), sequence)
+        found = Outstanding(upto=last)
+        for entry in self._to_tell(sequence, last):
+            if now - entry.at > OLD_AFTER:
+                found.add_old(entry)
+            elif found.old_count:
+                # Told by itself, after what is old.
+                found.upto = entry.id - 1
+                break
+            else:
+                found.fresh, found.upto = entry, entry.id
+                break
         return found
+
+    def first_after(self, sequence: int) -> Entry | None:
+        """Return what a place that was told up to an entry waits for, however old it is."""
+        return next(self._to_tell(sequence, head()), None)
+
+    def _to_tell(self, sequence: int, last: int) -> Iterator[Entry]:
+        """Yield the news after an entry, in order. Whoever wants the first alone reads no more than a few."""
+        while sequence < last:
+            upto = min(sequence + STRETCH, last)
+            numbers = self._news(sequence, upto)
+            for start in range(0, len(numbers), READ_AT_ONCE):
+                entries = Entry.objects.in_bulk(some := numbers[start : start + READ_AT_ONCE])
+                yield from (entries[number] for number in some if not _is_rehearsal(entries[number]))
+            sequence = upto
 
     def _news(self, after: int, upto: int) -> list[int]:
         """Return the numbers of the entries of a stretch that are news, in their order."""

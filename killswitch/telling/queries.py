@@ -7,6 +7,7 @@ from killswitch.audit.models import Entry, Kind
 
 from .deliveries import is_late
 from .models import Delivery
+from .news import Reader
 
 # A teller reports four times a minute.
 ALIVE_FOR = timedelta(minutes=1)
@@ -54,6 +55,12 @@ def standing(now: datetime) -> Standing:
         test=test,
         places=_places(newest, test, now) if newest else [],
     )
+
+
+def waiting_since(row: Delivery) -> datetime | None:
+    """Return when the first news came up that a place was not told of; None where it was told of all."""
+    entry = Reader().first_after(row.followed)
+    return entry.at if entry is not None else None
 
 
 def _places(newest: datetime, test: Entry | None, now: datetime) -> list[PlaceStanding]:

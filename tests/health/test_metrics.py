@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from killswitch.kills.decision import read_decision
 from killswitch.kills.models import Kill, KilledOrder, Outcome, State, Sweep
 from killswitch.kills.operations import engage
 from killswitch.simulator.process import SimulatorProcess
+from killswitch.telling.models import Delivery
 from tests.conftest import wait_for
 
 TOKEN = "a-token-of-twenty-and-more"
@@ -58,6 +59,14 @@ def ended(outcome: str, **data: Any) -> Draft:
 def made(**fields: Any) -> Kill:
     fields = {"engaged_at": timezone.now(), "engaged_by_name": "desk", "scope": "all orders", **fields}
     return Kill.objects.create(idempotency_key=uuid.uuid4(), **fields)
+
+
+def news(at: datetime, kind: Kind = Kind.LIGHT_CHANGED) -> Draft:
+    return Draft(kind=kind, at=at, sentence="it happened")
+
+
+def place(name: str, **values: Any) -> Delivery:
+    return Delivery.objects.create(**{"key": name, "name": name, "followed": 0, "seen_at": timezone.now(), **values})
 
 
 class TestWhoMayRead:
@@ -107,6 +116,40 @@ class TestFigures:
         assert 3590 < found["killswitch_heartbeat_age_seconds{where=host2,who=watchdog}"] < 3700
         assert found["killswitch_reaches_broker{where=host2,who=watchdog}"] == 0
         assert 3 <= found["killswitch_queue_trip_seconds"] < 6
+
+    def test_tell_of_each_place_what_it_took_what_failed_and_since_when_it_waits(self) -> None:
+        now = timezone.now()
+        append([news(now - timedelta(minutes=9)), news(now - timedelta(minutes=2)), news(now, Kind.DENIED)])
+        place("mail 1", followed=2, told_count=7)
+        place("chat 1", followed=1, failed_count=3, failing_since=now - timedelta(minutes=1))
+        place("chat 2", followed=0, failing_since=now - timedelta(hours=1))
+        place("chat 3", seen_at=now - timedelta(hours=1))
+        found = scrape()
+        assert found["killswitch_messages_told_total{place=mail 1}"] == 7
+        assert found["killswitch_messages_told_total{place=chat 1}"] == 0
+        assert found["killswitch_messages_failed_total{place=chat 1}"] == 3
+        waits = [
+            found[f"killswitch_message_waiting_seconds{{place={name}}}"] for name in ("mail 1", "chat 1", "chat 2")
+        ]
+        assert waits == [0, pytest.approx(120, abs=20), pytest.approx(540, abs=20)]
+        late = [found[f"killswitch_message_place_late{{place={name}}}"] for name in ("mail 1", "chat 1", "chat 2")]
+        assert late == [0, 0, 1]
+        assert found["killswitch_teller_age_seconds"] < 20
+        assert not [name for name in found if "chat 3" in name], "nobody is to be told there any more"
+
+    def test_tell_once_of_a_place_whose_name_another_had_a_moment_ago(self) -> None:
+        now = timezone.now()
+        place("mail 1", told_count=7)
+        place("mail 1", key="another", told_count=9, seen_at=now - timedelta(seconds=20))
+        assert scrape()["killswitch_messages_told_total{place=mail 1}"] == 7
+
+    def test_say_nothing_of_a_teller_where_nobody_is_to_be_told(self) -> None:
+        assert not [name for name in scrape() if "teller" in name or "message" in name]
+
+    def test_count_break_glass_kills_when_their_journal_is_imported(self) -> None:
+        assert scrape()["killswitch_break_glass_imported_total"] == 0
+        append([Draft(kind=Kind.JOURNAL_IMPORTED, at=timezone.now(), sentence="a journal was taken in")])
+        assert scrape()["killswitch_break_glass_imported_total"] == 1
 
     def test_count_what_has_ended_once_and_only_rise(self) -> None:
         append([ended("flat", first_delete_seconds=0.04, flat_seconds=1.0), ended("not_flat", dry_run=True)])

@@ -22,6 +22,7 @@ from killswitch.health.metrics import exposition
 from killswitch.kills.models import Kill
 from killswitch.kills.told import STEPS
 from killswitch.notary.models import Notary
+from killswitch.telling.models import Delivery
 
 from .light import shine
 
@@ -49,6 +50,7 @@ def series(db: None) -> Series:
     Verification.objects.create(state=Verification.State.HOLDS, ended_at=now, last=1)
     Anchor.objects.create(sequence=1, hash="0" * 64, at=now, key="k", signature="s")
     Notary.objects.create(host="host", seen_at=now, key="k")
+    Delivery.objects.create(key="k", name="mail 1", followed=0, seen_at=now)
     found: Series = {}
     for family in text_string_to_metric_families(exposition().decode()):
         for sample in family.samples:

@@ -15,6 +15,7 @@ from killswitch.telling import deliveries, news
 from killswitch.telling.deliveries import LEASE, Carrier, see, tell
 from killswitch.telling.models import Delivery
 from killswitch.telling.places import Message, Refused
+from killswitch.telling.queries import waiting_since
 from killswitch.telling.teller import LONGEST_PAUSE, Pace
 
 from .conftest import Ear, end, engage, touch, write
@@ -83,6 +84,15 @@ class TestWhatIsNews:
         assert all_of(listening) == [None]
         assert words(listening) == ["LATCHED", "STILL"]
 
+    def test_is_counted_on_the_row_of_its_place_and_so_is_every_try_that_failed(self, listening: Ear) -> None:
+        end(engage(), State.FLAT)
+        listening.refuses = Refused("not now")
+        assert [all_of(listening), all_of(listening)] == [[False], [False]]
+        listening.refuses = None
+        assert all_of(listening) == [True, True, None]
+        row = row_of(listening)
+        assert (row.told_count, row.failed_count) == (2, 2)
+
     def test_late_arrivals_of_a_kill_that_is_not_latched_are_none(self, listening: Ear) -> None:
         write(Kind.ORDER_ARRIVED, engage(), account_id=19816)
         all_of(listening)
@@ -103,6 +113,21 @@ class TestWhatIsNews:
             write(kind)
         all_of(listening)
         assert len(listening.heard) == 5
+
+    def test_what_a_place_waits_for_is_the_first_of_it_however_old(
+        self, listening: Ear, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(news, "STRETCH", 3)
+        engage(dry_run=True)
+        for _ in range(5):
+            write(Kind.DENIED)
+        assert waiting_since(row_of(listening)) is None
+        at = timezone.now() - LONG_AGO
+        write(Kind.LIGHT_CHANGED, at=at)
+        write(Kind.LIGHT_CHANGED)
+        assert waiting_since(row_of(listening)) == at
+        all_of(listening)
+        assert waiting_since(row_of(listening)) is None
 
     def test_a_long_stretch_without_any_is_looked_through_once(
         self, listening: Ear, monkeypatch: pytest.MonkeyPatch
