@@ -1,5 +1,6 @@
 """The units for systemd: what they run is what the containers run, and systemd itself finds no fault in them."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from tests.conftest import ROOT, start
 from tests.production import PRODUCTION
 
-from .files import OURS
+from .files import OURS, environment_file
 
 UNITS = ROOT / "deploy" / "systemd"
 INSTALLED = "/opt/killswitch/.venv/bin/"
@@ -75,3 +76,16 @@ def test_the_pages_tell_systemd_when_they_are_ready(tmp_path: Path) -> None:
         finally:
             web.terminate()
             web.wait(20)
+
+
+def test_the_settings_as_they_come_pass_the_check_of_the_page(tmp_path: Path) -> None:
+    """By the script that runs manage.py with the settings of the units; the containers have the same ones."""
+    assert environment_file(UNITS / "environment") == environment_file(ROOT / "deploy/compose/environment")
+    shutil.copy(UNITS / "environment", tmp_path)
+    subprocess.run([ROOT / "deploy/compose/make-secrets", tmp_path / "secrets"], check=True, capture_output=True)
+    (tmp_path / "secrets" / "clear_street_api_key").write_text("only-to-look-at-settings")
+    (tmp_path / "secrets" / "clear_street_api_key").chmod(0o400)
+    command = [UNITS / "manage", "check", "--deploy", "--fail-level", "WARNING"]
+    environment = {"PATH": os.environ["PATH"], "KILLSWITCH_ETC": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
