@@ -23,9 +23,11 @@ from django.utils.safestring import SafeString
 from killswitch.book.models import Account, AccountList
 from killswitch.book.queries import account_list, accounts
 from killswitch.health.alive import BOOK_OLD
+from killswitch.kills.alarms import is_unattended
 from killswitch.kills.decision import FILTER_FIELDS, FILTER_NAMES, LARGEST_ACCOUNT, InvalidDecision, read_filter
+from killswitch.kills.meanings import standing
 from killswitch.kills.models import Kill
-from killswitch.kills.queries import sweeping_kill_by_account
+from killswitch.kills.queries import abandoned_accounts, sweeping_kill_by_account
 from killswitch.words import NOTHING, counted, dollars, figure, unpriced
 
 from .reach import OLD_AFTER, Tally
@@ -46,12 +48,16 @@ UNUSUAL_TIMES = 5
 class AccountRow:
     account: Account
     kill: Kill | None
+    is_unattended: bool = False  # nobody works on the kill here
     is_unusual: bool = False  # more orders arrived than on others
 
     @property
     def kill_words(self) -> str:
+        """Say how the kill stands here, never calmer than the banner does."""
         if self.kill is None:
             return ""
+        if self.is_unattended:
+            return standing(self.kill, is_unattended=True)
         if self.kill.is_held:
             return "latched"
         return "dry run" if self.kill.dry_run else "kill running"
@@ -138,7 +144,9 @@ class AccountRow:
 
     @property
     def _kill_class(self) -> str:
-        return self.kill_words.replace(" ", "-")
+        if self.is_unattended and self.kill is not None and not self.kill.dry_run:
+            return "kill-unattended"
+        return self.kill_words.partition(":")[0].replace(" ", "-")
 
     def _list(self, now: datetime) -> str:
         account = self.account
@@ -195,6 +203,18 @@ COLUMNS: tuple[Column[AccountRow], ...] = (
     Column("arrivals", "Arrivals, 1 min", lambda row: float("inf") if not row.account.listed_at else row.arrived),
     Column("list", "List", lambda row: _since(row.account.listed_at) if row.account.listed_at else float("inf")),
 )
+
+
+def mark_unattended(rows: Sequence[AccountRow]) -> None:
+    """Mark the accounts on which a kill is to sweep and nobody works on it."""
+    kills = {row.kill.id: row.kill for row in rows if row.kill is not None}
+    if not kills:
+        return
+    unattended = {kill.id for kill in kills.values() if is_unattended(kill)}
+    abandoned = abandoned_accounts()
+    for row in rows:
+        if row.kill is not None:
+            row.is_unattended = row.kill.id in unattended or (row.kill.id, row.account.account_id) in abandoned
 
 
 def mark_unusual(rows: Sequence[AccountRow]) -> None:
@@ -337,6 +357,7 @@ class Desk:
 def desk_rows(asked: QueryDict | None = None, *, may_kill: bool = False, is_choice: bool = False) -> Desk:
     kills = sweeping_kill_by_account()
     rows = [AccountRow(account, kills.get(account.account_id)) for account in accounts()]
+    mark_unattended(rows)
     return Desk(rows, account_list(), asked, may_kill=may_kill, is_choice=is_choice)
 
 

@@ -135,6 +135,12 @@ def abandoned(kill_id: uuid.UUID) -> int:
     return Sweep.objects.filter(kill_id=kill_id, ended_at=None, lease_until__lt=database_clock.now()).count()
 
 
+def abandoned_accounts() -> set[tuple[uuid.UUID, int]]:
+    """Return those accounts of all kills that run, each with its kill."""
+    sweeps = Sweep.objects.filter(ended_at=None, kill__ended_at=None, lease_until__lt=database_clock.now())
+    return set(sweeps.values_list("kill_id", "account_id"))
+
+
 def seconds_since(kill: Kill) -> float:
     """How long a kill has run, or ran, in seconds."""
     return ((kill.ended_at or timezone.now()) - kill.engaged_at).total_seconds()

@@ -67,6 +67,37 @@ class TestDesk:
         assert f">{word}</a>" not in text.split('id="account-1002"')[1]
         assert ("<title>LATCHED: Desk" in text) is (word == "latched")
 
+    @pytest.mark.parametrize(
+        ("asked", "words", "look"),
+        [
+            ({}, "nobody works on it", "kill-unattended"),
+            ({"latched": ["on"]}, "nobody works on it, latched", "kill-unattended"),
+            ({"dry_run": ["on"]}, "dry run: nobody works on it", "dry-run"),
+        ],
+    )
+    def test_says_of_an_account_that_nobody_works_on_its_kill_as_the_banner_does(
+        self, asked: dict[str, list[str]], words: str, look: str, desk_client: Client, fill: Fill
+    ) -> None:
+        for number in (1, 2):
+            fill(order(number), account_id=1000 + number)
+        decision = read_decision({"account": ["1001", "1002"], **asked})
+        ago = timezone.now() - timedelta(minutes=1)
+        kill = engage(decision=decision, known_account_ids=(), actor=Actor(), now=ago)
+        text = text_of(desk_client, "/")
+        for number in (1, 2):
+            assert (
+                f'class="mark {look}" href="/kills/{kill.id}/">{words}</a>'
+                in text.split(f'id="account-{1000 + number}"')[1]
+            )
+        assert words.upper() in text
+        # Somebody has one of the two, and had the other.
+        kill.sweeps.filter(account_id=1001).update(lease_until=timezone.now() + timedelta(minutes=1))
+        kill.sweeps.filter(account_id=1002).update(lease_until=ago)
+        text = text_of(desk_client, "/")
+        first, second = text.split('id="account-1001"')[1].split('id="account-1002"')
+        assert "nobody works on it" not in first.split("</tbody>")[0]
+        assert f">{words}</a>" in second
+
     def test_names_the_latched_kill_of_an_account_before_any_other(self, desk_client: Client, fill: Fill) -> None:
         fill(order(1), account_id=1001)
         kills = [
