@@ -1,6 +1,6 @@
 """What every page shows: who is logged in, what they may do, which broker this is, what is latched, what runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from django.conf import settings
@@ -22,6 +22,8 @@ from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, runni
 
 from .together import follows, together
 
+SHOWN = 5  # kills of a kind in the banner
+
 
 @dataclass(frozen=True)
 class Bannered:
@@ -30,6 +32,7 @@ class Bannered:
     kill: Kill
     late: int  # late arrivals
     is_unattended: bool
+    alarms: tuple[Alarm, ...] = ()  # that nobody acknowledged
 
     @property
     def look(self) -> str:
@@ -38,6 +41,37 @@ class Bannered:
     @property
     def standing(self) -> str:
         return standing(self.kill, is_unattended=self.is_unattended)
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.kill.state == State.LATCHED
+
+    @property
+    def first_alarm(self) -> Alarm | None:
+        """Return the alarm that is still to be said: that nobody works on it, its standing has said."""
+        said = (Alarm.NOBODY, Alarm.WAITING) if self.is_unattended else ()
+        return next((alarm for alarm in self.alarms if alarm not in said), None)
+
+
+@dataclass(frozen=True)
+class Banner:
+    """Kills of one kind, as the banner lists them."""
+
+    kills: list[Bannered]
+
+    @property
+    def shown(self) -> list[Bannered]:
+        return self.kills[:SHOWN]
+
+    @property
+    def standings(self) -> str:
+        """Say in a line how they stand, the loudest first."""
+        loudest_first = sorted(self.kills, key=lambda each: (each.kill.dry_run, not each.is_unattended, each.is_quiet))
+        return ", ".join(dict.fromkeys(each.standing for each in loudest_first)).upper()
+
+    @property
+    def alarm_count(self) -> int:
+        return sum(len(each.alarms) for each in self.kills)
 
 
 class Page:
@@ -86,13 +120,29 @@ class Page:
         """Return what runs and ends by itself."""
         return [each for each in self._kills if not each.kill.is_held]
 
+    @property
+    def held(self) -> Banner:
+        return Banner(self.held_kills)
+
+    @property
+    def running(self) -> Banner:
+        return Banner(self.running_kills)
+
     @cached_property
     def _kills(self) -> list[Bannered]:
-        return together("kills", _bannered, is_fresh=self._is_fresh) if self.may_see else []
+        kills = together("kills", _bannered, is_fresh=self._is_fresh) if self.may_see else []
+        alarms = {kill.id: tuple(alarms) for kill, alarms in self._unacknowledged}
+        return [replace(each, alarms=alarms.get(each.kill.id, ())) for each in kills]
 
     @cached_property
     def unacknowledged(self) -> list[tuple[Kill, list[Alarm]]]:
-        """Return kills with alarms that nobody acknowledged, for those who can."""
+        """Return the kills with alarms that nobody acknowledged that stand neither in `held` nor in `running`."""
+        shown = {each.kill.id for each in (*self.held.shown, *self.running.shown)}
+        return [(kill, alarms) for kill, alarms in self._unacknowledged if kill.id not in shown]
+
+    @cached_property
+    def _unacknowledged(self) -> list[tuple[Kill, list[Alarm]]]:
+        # For those who can acknowledge them.
         return together("alarms", _unacknowledged, is_fresh=self._is_fresh) if self.may_kill else []
 
     @cached_property

@@ -20,3 +20,9 @@ def hold_and_let_go(page: Page, button: Locator) -> None:
     page.mouse.down()
     expect(button).to_have_attribute("data-hold", "full")
     page.mouse.up()
+
+
+def open_banner(page: Page) -> None:
+    """Open what the banner shows in one line for want of room; on a wide screen there is nothing to open."""
+    for line in page.locator("#banner details:not([open]) > summary:visible").all():
+        line.click()

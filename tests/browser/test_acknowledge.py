@@ -16,6 +16,7 @@ from killswitch.telling.models import Delivery
 from tests.conftest import wait_for
 from tests.incident.conftest import add, end, make_kill
 
+from .chromium import open_banner
 from .conftest import WIDTHS
 from .test_desk import log_in, no_sideways_scroll
 
@@ -57,8 +58,9 @@ def test_the_button_outlives_polls_keeps_the_focus_and_gives_it_to_its_alarm(stu
         page.locator("#alarm-stuck"),
         page.get_by_role("button", name="Acknowledge as desk: Cancels are stuck"),
     )
-    button.focus()
     handle = button.element_handle()
+    open_banner(page)
+    button.focus()
     polls(page, stuck, 3)
     assert handle.evaluate("button => button.isConnected && document.activeElement === button")
     expect(page.get_by_role("link", name="1 alarm nobody acknowledged")).to_be_visible()
@@ -104,6 +106,7 @@ def test_another_person_sees_who_it_was_without_a_hand_on_the_page(
 def test_works_without_a_script(stuck: Kill, plain_page: Page) -> None:
     end(stuck, State.NOT_FLAT)
     log_in(plain_page, "desk")
+    open_banner(plain_page)
     plain_page.get_by_role("link", name="1 alarm nobody acknowledged").click()
     plain_page.get_by_role("button", name="Acknowledge as desk: Cancels are stuck").click()
     expect(plain_page).to_have_url(re.compile(rf"/kills/{stuck.id}/#alarm-stuck$"))

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.conftest import just_shown_who
 
+from .chromium import open_banner
 from .conftest import WIDTHS
 from .made_up import MadeUp
 from .states import STATES, State
@@ -63,6 +64,7 @@ def test_nothing_lies_over_what_says_that_a_press_was_not_heard(visit: Visit, wi
 
 def test_whoever_comes_to_release_sees_what(visit: Visit, width: str) -> None:
     page = visit("kill-latched")
+    open_banner(page)
     page.locator("#banner a", has_text="release").last.click()
     page.wait_for_url("**/release/#release")
     expect(page.locator("#release h2")).to_be_in_viewport()

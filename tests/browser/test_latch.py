@@ -14,6 +14,7 @@ from killswitch.book.operations import refresh
 from killswitch.kills.models import Kill, KilledOrder
 from killswitch.simulator.process import SimulatorProcess
 
+from .chromium import open_banner
 from .conftest import WIDTHS, hold
 from .test_desk import FIRST, containing, log_in, no_sideways_scroll, see_flat
 
@@ -83,6 +84,7 @@ class TestALatchedKill:
 
         # Another person sees it on every page, and lets go.
         second.goto("/")
+        open_banner(second)
         banner = second.get_by_role("list", name="Latched kills")
         expect(banner).to_contain_text("LATCHED")
         expect(banner).to_contain_text("by desk, since")

@@ -244,6 +244,19 @@ class TestThePage:
         press(desk_client, kill)
         assert "nobody acknowledged" not in desk_client.get("/").content.decode()
 
+    def test_a_kill_that_runs_stands_once_in_the_banner_with_its_alarms(self, desk_client: Client) -> None:
+        runs = {"state": State.RUNNING, "ended_at": None, "engaged_at": timezone.now() - timedelta(minutes=1)}
+        kills = [make_kill(**runs), make_kill(**runs, latched=True), make_kill()]
+        for kill in kills:
+            add(kill, count=2)
+            kill.sweeps.update(lease_until=timezone.now() - timedelta(seconds=30))
+        banner = desk_client.get("/").content.decode().split('id="banner"')[1].split("</section>")[0]
+        lines = banner.split("<li")[1:]
+        assert [sum(str(kill.id) in line for line in lines) for kill in kills] == [1, 1, 1]
+        assert all("nobody acknowledged" in line for line in lines)
+        assert banner.count("NOBODY WORKS ON IT") == 4, "once in what is short and once in the list, of each of the two"
+        assert "Nobody works on it at the moment" not in banner
+
     def test_only_those_who_can_are_asked(self, compliance_client: Client, kill: Kill) -> None:
         assert "nobody acknowledged" not in compliance_client.get("/kills/").content.decode()
 
