@@ -85,6 +85,11 @@ class Confirmation:
         return Field("reason", self._asked.get("reason", [])[:1], self.errors.get("reason", ""))
 
     @property
+    def is_called_drill(self) -> bool:
+        """Say whether the reason speaks of a drill: without the box for a dry run it is none."""
+        return "drill" in self.reason.value.lower()
+
+    @property
     def latched(self) -> Field:
         return self._flag("latched")
 

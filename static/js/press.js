@@ -328,9 +328,13 @@
     if (event.target.matches("[name=dry_run]")) one("[data-said]").textContent = "";
     showLine();
   });
-  window.addEventListener("pageshow", showLine); // a browser puts back what was ticked
+  window.addEventListener("pageshow", () => { showLine(); showReason(); }); // a browser puts back what was ticked
   const reason = one("[name=reason]", form);
-  const showReason = () => all("[data-reason]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.reason === reason.value)));
+  const drill = one("[data-drill]", form);
+  const showReason = () => {
+    all("[data-reason]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.reason === reason.value)));
+    drill.textContent = reason.value.toLowerCase().includes("drill") ? drill.dataset.drill : "";
+  };
   all("[data-reason]").forEach((button) => button.addEventListener("click", () => {
     reason.value = reason.value === button.dataset.reason ? "" : button.dataset.reason;
     showReason();

@@ -223,6 +223,7 @@ STATES = [
     State("confirm-too-early", "desk", at(f"/kills/new/?account={FIRST}"), press_too_early),
     State("confirm-first-was-sent", "desk", at(f"/kills/new/?account={FIRST}"), press_twice_and_change_it_between),
     State("confirm-dry-run", "desk", at(f"/kills/new/?account={FIRST}&dry_run=on")),
+    State("confirm-called-a-drill", "desk", at(f"/kills/new/?account={FIRST}&reason=Drill")),
     State("confirm-error", "desk", at(f"/kills/new/?account={FIRST}&account=x&side=UP"), status=400),
     State("confirm-unknown-field", "desk", at(f"/kills/new/?account={FIRST}&colour=red"), status=400),
     State(

@@ -787,6 +787,33 @@ class TestABrowserThatDoesNotKnowHas:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+class TestWhatItIs:
+    def test_a_reason_that_speaks_of_a_drill_does_not_make_it_one(self, width: str, opened: Open) -> None:
+        page = opened(width)
+        words = page.get_by_text("This is real, whatever the reason says")
+        expect(words).to_have_count(0)
+        page.get_by_role("button", name="Drill").click()
+        expect(words).to_be_visible()
+        page.get_by_role("checkbox", name="dry run").check()
+        expect(words).to_be_hidden()
+        page.get_by_role("checkbox", name="dry run").uncheck()
+        hold(page, "KILL")
+        kill = Kill.objects.get()
+        assert (kill.reason, kill.dry_run) == ("Drill", False)
+
+    def test_latched_and_dry_together_says_that_a_press_is_refused(self, width: str, opened: Open) -> None:
+        page = opened(width)
+        words = page.get_by_text("a press is refused, and no dry run takes place")
+        page.get_by_role("checkbox", name="dry run").check()
+        expect(words).to_be_hidden()
+        page.get_by_role("radio", name="latched").check()
+        expect(words).to_be_visible()
+        page.locator("#rehearse").click()
+        expect(page.get_by_role("alert").filter(has_text="NOT SENT")).to_be_visible()
+        assert not Kill.objects.exists()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 class TestNotSentWithoutScripts:
     def test_a_dry_run_that_was_not_ticked_sends_nothing(self, width: str, opened: Open) -> None:
         page = opened(width, scripts=False)

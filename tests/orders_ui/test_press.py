@@ -337,6 +337,14 @@ class TestConfirmation:
         assert "checked" in box(text, name)
         assert heading(text) == "Cancel all orders on account 1001"
 
+    def test_says_that_it_is_real_where_the_reason_speaks_of_a_drill(self, desk_client: Client) -> None:
+        words = ">This is real, whatever the reason says"
+        for reason, is_said in (("Drill", True), ("a fire drill", True), ("Runaway algorithm", False), ("", False)):
+            text = desk_client.get("/kills/new/", {"account": "1001", "reason": reason}).content.decode()
+            assert (words in text) is is_said
+        press(desk_client, reason="Drill")
+        assert Kill.objects.get().dry_run is False, "it is said, and keeps nobody from the press"
+
     def test_shows_both_ticks_with_the_error_when_both_are_asked_for(self, desk_client: Client) -> None:
         for response in (
             desk_client.get("/kills/new/?account=1001&latched=on&dry_run=on"),
