@@ -212,6 +212,9 @@ class Palette:
         """Yield confirmations of what is typed: every word has to be understood, the last may be half typed."""
         if not self._page.may_kill:
             return
+        if may_guess and words and _begins_all(words[-1]):
+            # Half typed: everything, or what else begins so.
+            yield from (replace(choice, is_sure=False) for choice in self._kills([*words[:-1], "all"], **options))
         odd = [word for word in words if word.lower() in FILLERS and self._may_be_a_symbol(word)]
         for kept in ([], odd) if odd else ([],):
             named = [word for word in words if word.lower() not in FILLERS or word in kept]
@@ -334,6 +337,10 @@ def _account(account_id: int) -> str:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text[:20]) <= LARGEST_ACCOUNT
+
+
+def _begins_all(word: str) -> bool:
+    return "all".startswith(word.lower()) and word.lower() != "all"
 
 
 def _most(names: Counter[str], beginning: str) -> list[tuple[str, int]]:

@@ -106,6 +106,21 @@ class TestWordsThatAreUnderstood:
         assert goes_to(desk_client, "release 19816") == release
         assert tesla.released_at is None
 
+    @pytest.mark.parametrize("typed", ["a", "al", "AL"])
+    def test_that_begin_as_all_does_mean_all_first_and_offer_the_rest(self, typed: str, desk_client: Client) -> None:
+        Account.objects.filter(account_id=19817).update(short_name="TST-ALGO-01")
+        found = [each["address"] for each in choices(desk_client, f"kill {typed}")]
+        assert found[0] == ALL
+        assert "/kills/new/?account=19817" in found
+        assert choices(desk_client, f"kill sell {typed}")[0]["address"] == "/kills/new/?side=SELL&all_accounts=on"
+        assert choices(desk_client, f"drill {typed}")[0]["address"].endswith("&reason=Drill&all_accounts=on")
+        assert goes_to(desk_client, f"kill {typed}") == "", "nobody is taken there without a choice"
+
+    def test_that_begin_as_all_does_and_are_a_symbol_mean_that(self, fill: Fill, desk_client: Client) -> None:
+        fill(order(7, symbol="AL"), account_id=19818)
+        found = [each["address"] for each in choices(desk_client, "kill al")]
+        assert found[:2] == ["/kills/new/?instruments=AL&all_accounts=on", ALL]
+
     @pytest.mark.parametrize("words", ["kill stop", "kill stops", "kill stop orders", "cancel STOP"])
     def test_name_every_type_of_order_that_they_may_mean(self, words: str, desk_client: Client) -> None:
         found = [each["address"] for each in choices(desk_client, words)]
