@@ -45,22 +45,22 @@ class TestStanding:
         place(delivered=made.sequence, delivered_at=timezone.now())
         text = shown(compliance_client)
         assert "loud" not in text
-        assert f'entry <a href="/audit/{made.sequence}/">' in text
+        assert f'signs every entry up to <a href="/audit/{made.sequence}/">' in text
         assert made.key in text
-        assert "<dt>file /a</dt><dd> has it since" in text
+        assert "<dt>Copy at file /a</dt><dd> complete, the last one brought at" in text
 
     def test_counts_what_came_after(self, compliance_client: Client) -> None:
         anchor()
         append([Draft(kind=Kind.DENIED, at=timezone.now(), sentence="x may not y")] * 2)
-        assert "2 entries after it" in shown(compliance_client)
+        assert "2 newer entries not signed yet" in shown(compliance_client)
 
     @pytest.mark.parametrize(
         ("values", "words"),
         [
             (None, "NO ANCHORS ARE MADE</strong>: no notary has ever run"),
             ({"seen_at": timezone.now() - timedelta(minutes=5)}, "the notary was last heard of"),
-            ({"key": ""}, "the notary has no key. Make one with <code>manage.py anchor_key FILE</code>"),
-            ({}, "ANCHORS LEAVE FOR NO PLACE"),
+            ({"key": ""}, "the notary has no key to sign with. Whoever runs the machines makes one with <code>"),
+            ({}, "ANCHORS ARE KEPT NOWHERE ELSE"),
             ({"contradiction": "entry 3 <gone>"}, "THE AUDIT TRAIL DOES NOT HOLD</strong>: entry 3 &lt;gone&gt;"),
         ],
     )
@@ -80,7 +80,9 @@ class TestStanding:
         place(tries=4, failing_since=timezone.now(), error="OSError: <no space>")
         text = shown(compliance_client)
         assert "loud" not in text
-        assert '<span class="warn">failing</span> <small>OSError: &lt;no space&gt;</small>' in text
+        assert (
+            '<span class="warn">does not arrive, is tried again</span> <small>OSError: &lt;no space&gt;</small>' in text
+        )
         settings.ANCHOR_LATE_MINUTES = 5
         text = shown(compliance_client)
         assert "ANCHORS DO NOT ARRIVE</strong> at file /a" in text
