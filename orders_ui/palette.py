@@ -214,7 +214,9 @@ class Palette:
             return
         if may_guess and words and _begins_all(words[-1]):
             # Half typed: everything, or what else begins so.
-            yield from (replace(choice, is_sure=False) for choice in self._kills([*words[:-1], "all"], **options))
+            before = [word for word in words[:-1] if word.lower() not in FILLERS]
+            for choice in self._named(before, may_guess=may_guess, **options):
+                yield replace(choice, is_sure=False)
         odd = [word for word in words if word.lower() in FILLERS and self._may_be_a_symbol(word)]
         for kept in ([], odd) if odd else ([],):
             named = [word for word in words if word.lower() not in FILLERS or word in kept]
