@@ -179,7 +179,8 @@ class Chunk:
 class AccountOrders:
     """The orders of one account that match a filter, and how far the list can be trusted."""
 
-    def __init__(self, book: OpenBook, asked: Asked) -> None:
+    def __init__(self, book: OpenBook, asked: Asked, *, may_kill: bool = False) -> None:
+        self.may_kill = may_kill  # the reader, on this account
         self.account_id = asked.account_id
         self.account = book.account
         self.total = len(book.orders)

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from killswitch import which_broker
+from killswitch.access.accounts import Accounts
 from killswitch.command_line.arguments import break_glass_line_of
 from killswitch.kills.decision import DECISION_FIELDS, Decision, InvalidDecision, Values, read_decision
 from killswitch.kills.filter import scope_sentence
@@ -16,6 +17,7 @@ from killswitch.kills.filter import scope_sentence
 from .filterbar import Field
 from .reach import Changes, Opening, Reach
 
+EVERYTHING = Accounts()
 # What is chosen on the confirmation itself; the rest is the scope, which it carries unseen.
 OPTIONS = ("reason", "latched", "dry_run", "idempotency_key")
 OFF = ("", "off", "false", "0")
@@ -43,15 +45,17 @@ class Confirmation:
         *,
         decision: Decision | None = None,
         errors: dict[str, str] | None = None,
+        accounts: Accounts = EVERYTHING,
     ) -> None:
         self._asked = {name: [value for value in values if value.strip()] for name, values in asked.items()}
         self.errors = errors or {}
         self.decision = decision or self._decision_without(OPTIONS)
+        self._accounts = accounts
         self.idempotency_key = uuid.uuid4()
         self.made_for = which_broker.in_words()
         self.reasons = REASONS
         self.settles_after = SETTLES_AFTER_SECONDS
-        self.preview = Preview(self.decision, self._scope()) if self.decision else None
+        self.preview = Preview(self.decision, self._scope_of_polls()) if self.decision else None
 
     def _decision_without(self, names: tuple[str, ...]) -> Decision | None:
         """Read what is asked apart from `names`, so that a bad reason does not hide what would be canceled."""
@@ -79,6 +83,14 @@ class Confirmation:
             return ""
         account_ids = list(self.decision.account_ids)
         return scope_sentence(self.decision.filter, account_ids, self.decision.all_accounts)
+
+    @property
+    def all_of_theirs(self) -> str:
+        """Say that these are all the accounts that the reader may kill; empty where they are not, or all there are."""
+        decision, theirs = self.decision, self._accounts.kills
+        if decision is None or theirs is None or set(decision.account_ids) != theirs:
+            return ""
+        return f"all {len(theirs):,} accounts that you may kill" if len(theirs) > 1 else "the one that you may kill"
 
     @property
     def reason(self) -> Field:
@@ -159,6 +171,11 @@ class Confirmation:
 
     def _scope(self) -> dict[str, list[str]]:
         return {name: values for name, values in self._asked.items() if values and name not in OPTIONS}
+
+    def _scope_of_polls(self) -> dict[str, list[str]]:
+        """Return the scope as an address carries it: a long list of accounts does not fit, and all of theirs is one."""
+        scope = self._scope()
+        return {**scope, "all_accounts": ["on"], "account": []} if self.all_of_theirs else scope
 
 
 class Preview:

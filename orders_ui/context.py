@@ -1,5 +1,6 @@
 """What every page shows: who is logged in, what they may do, which broker this is, what is latched, what runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from killswitch import which_broker
 from killswitch.access import roles
+from killswitch.access.accounts import Accounts, accounts_in
 from killswitch.access.second_factor import lacks_second_factor
 from killswitch.audit.models import Verification
 from killswitch.audit.verification import broken
@@ -18,7 +20,7 @@ from killswitch.kills.acknowledgements import unacknowledged
 from killswitch.kills.alarms import is_unattended
 from killswitch.kills.meanings import Alarm, standing
 from killswitch.kills.models import Kill, State
-from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills
+from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills, touching, within
 
 from .together import follows, together
 
@@ -33,6 +35,7 @@ class Bannered:
     late: int  # late arrivals
     is_unattended: bool
     alarms: tuple[Alarm, ...] = ()  # that nobody acknowledged
+    may_release: bool = True  # as far as the reader's accounts go
 
     @property
     def look(self) -> str:
@@ -129,8 +132,25 @@ class Page:
         return Banner(self.running_kills)
 
     @cached_property
+    def kills_in_part(self) -> list[Kill]:
+        """Return what runs or is latched on some accounts of the reader's, and on others."""
+        sees = self.accounts.sees
+        if sees is None or not self.may_see:
+            return []
+        whole = {each.kill.id for each in self._kills}
+        return [kill for kill in touching(running_kills(), sees) if kill.id not in whole]
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Return the accounts that the reader may see and kill."""
+        return accounts_in(self._request)
+
+    @cached_property
     def _kills(self) -> list[Bannered]:
-        kills = together("kills", _bannered, is_fresh=self._is_fresh) if self.may_see else []
+        if not self.may_see:
+            return []
+        theirs = self.accounts
+        kills = together(("kills", theirs), lambda: _bannered(theirs), is_fresh=self._is_fresh)
         alarms = {kill.id: tuple(alarms) for kill, alarms in self._unacknowledged}
         return [replace(each, alarms=alarms.get(each.kill.id, ())) for each in kills]
 
@@ -143,7 +163,10 @@ class Page:
     @cached_property
     def _unacknowledged(self) -> list[tuple[Kill, list[Alarm]]]:
         # For those who can acknowledge them.
-        return together("alarms", _unacknowledged, is_fresh=self._is_fresh) if self.may_kill else []
+        if not self.may_kill:
+            return []
+        sees = self.accounts.sees
+        return together(("alarms", sees), lambda: _unacknowledged(sees), is_fresh=self._is_fresh)
 
     @cached_property
     def broken_trail(self) -> Verification | None:
@@ -163,14 +186,24 @@ class Page:
         return which_broker.place()
 
 
-def _bannered() -> list[Bannered]:
-    kills = as_they_stand(running_kills())
+def _bannered(theirs: Accounts) -> list[Bannered]:
+    kills = as_they_stand(within(running_kills(), theirs.sees))
     late = late_arrivals_by_kill([kill.id for kill in kills if kill.is_held])
-    return [Bannered(kill, late.get(kill.id, 0), is_unattended(kill)) for kill in kills]
+    releases = _to_release(theirs)
+    return [Bannered(kill, late.get(kill.id, 0), is_unattended(kill), releases(kill)) for kill in kills]
 
 
-def _unacknowledged() -> list[tuple[Kill, list[Alarm]]]:
-    return unacknowledged(timezone.now(), contradicted=is_contradicted)
+def _to_release(theirs: Accounts) -> Callable[[Kill], bool]:
+    """Return what says whether all accounts of a kill may be killed by its reader."""
+    if not theirs.is_limited:
+        return lambda _: True
+    found = set(within(running_kills(), theirs.kills).values_list("pk", flat=True))
+    return lambda kill: kill.pk in found
+
+
+def _unacknowledged(sees: frozenset[int] | None) -> list[tuple[Kill, list[Alarm]]]:
+    kills = within(Kill.objects.all(), sees)
+    return unacknowledged(timezone.now(), contradicted=is_contradicted, among=kills)
 
 
 def page(request: HttpRequest) -> dict[str, object]:

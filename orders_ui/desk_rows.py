@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from killswitch.access.accounts import Accounts
 from killswitch.book.models import Account, AccountList
 from killswitch.book.queries import account_list, accounts
 from killswitch.health.alive import BOOK_OLD
@@ -50,6 +51,7 @@ class AccountRow:
     kill: Kill | None
     is_unattended: bool = False  # nobody works on the kill here
     is_unusual: bool = False  # more orders arrived than on others
+    may_kill: bool = True  # the reader, should their role allow it at all
 
     @property
     def kill_words(self) -> str:
@@ -101,6 +103,7 @@ class AccountRow:
                 account.oldest_at,
                 account.arrivals,
                 self.is_unusual,
+                self.may_kill,
                 self.kill and self.kill.id,
                 self.kill_words,
             )
@@ -128,6 +131,8 @@ class AccountRow:
             "arrived": self._arrived() if is_listed else NOTHING,
             "spark": spark(account.arrivals) if self.arrived else "",
             "list": self._list(now),
+            "pick": "" if self.may_kill else " disabled",
+            "act": "" if self.may_kill else " hidden",
         }
 
     def _arrived(self) -> str:
@@ -354,9 +359,13 @@ class Desk:
         return [block for block, digest in zip(self.blocks, seen, strict=True) if block.digest != digest]
 
 
-def desk_rows(asked: QueryDict | None = None, *, may_kill: bool = False, is_choice: bool = False) -> Desk:
+def desk_rows(asked: QueryDict | None, theirs: Accounts, *, may_kill: bool = False, is_choice: bool = False) -> Desk:
+    """Return the desk with the accounts that its reader may see: sums, counts and searches are of those."""
     kills = sweeping_kill_by_account()
-    rows = [AccountRow(account, kills.get(account.account_id)) for account in accounts()]
+    rows = [
+        AccountRow(account, kills.get(account.account_id), may_kill=theirs.may_kill(account.account_id))
+        for account in accounts(theirs.sees)
+    ]
     mark_unattended(rows)
     return Desk(rows, account_list(), asked, may_kill=may_kill, is_choice=is_choice)
 
@@ -364,7 +373,7 @@ def desk_rows(asked: QueryDict | None = None, *, may_kill: bool = False, is_choi
 class Choice:
     """The accounts on which a filter may be used; the filter goes with whatever is chosen."""
 
-    def __init__(self, asked: QueryDict) -> None:
+    def __init__(self, asked: QueryDict, theirs: Accounts) -> None:
         """Read the filter. Raises InvalidDecision."""
         values = {name: [str(value) for value in found] for name, found in asked.lists()}
         unknown = values.keys() - FILTER_FIELDS - {"q", "sort"}
@@ -372,7 +381,7 @@ class Choice:
             raise InvalidDecision(dict.fromkeys(unknown, "is not a field of this filter"))
         self.filter = read_filter(values)
         self.carried = [(name, value) for name in FILTER_NAMES for value in values.get(name, []) if value]
-        self.desk = desk_rows(asked, may_kill=True, is_choice=True)
+        self.desk = desk_rows(asked, theirs, may_kill=True, is_choice=True)
 
     @property
     def sentence(self) -> str:

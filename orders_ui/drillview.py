@@ -1,6 +1,7 @@
 """The drills of a year, quarter by quarter, as their page shows them."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,13 +29,17 @@ class QuarterView:
         return self.tally.drills + self.tally.real
 
 
-def year_of_quarters(year: int, now: datetime) -> list[QuarterView]:
-    return [_view(quarter, now, *rows(quarter, size=ROWS_OF_A_YEAR)) for quarter in quarters(year, now)]
+def year_of_quarters(year: int, now: datetime, sees: Collection[int] | None) -> list[QuarterView]:
+    return [_view(each, now, sees, *rows(each, sees, size=ROWS_OF_A_YEAR)) for each in quarters(year, now)]
 
 
-def one_quarter(quarter: Quarter, now: datetime, *, before: uuid.UUID | None) -> QuarterView:
-    return _view(quarter, now, *rows(quarter, size=ROWS_OF_A_QUARTER, before=before))
+def one_quarter(
+    quarter: Quarter, now: datetime, sees: Collection[int] | None, *, before: uuid.UUID | None
+) -> QuarterView:
+    return _view(quarter, now, sees, *rows(quarter, sees, size=ROWS_OF_A_QUARTER, before=before))
 
 
-def _view(quarter: Quarter, now: datetime, found: list[Row], has_more: bool) -> QuarterView:
-    return QuarterView(quarter, tally(quarter), found, has_more, quarter == Quarter.of(now))
+def _view(
+    quarter: Quarter, now: datetime, sees: Collection[int] | None, found: list[Row], has_more: bool
+) -> QuarterView:
+    return QuarterView(quarter, tally(quarter, sees), found, has_more, quarter == Quarter.of(now))

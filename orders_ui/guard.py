@@ -60,12 +60,17 @@ def fresh(view: View) -> View:
     return guarded
 
 
-def refuse(request: HttpRequest, what: str, role: str) -> HttpResponse:
+def refuse(request: HttpRequest, what: str, role: str, *, is_for_accounts: bool = False) -> HttpResponse:
     """Answer 403 and record it. A page that polls is loaded afresh instead, so that it stops polling."""
     if request.method == "GET" and request.headers.get("HX-Request"):
         return HttpResponseClientRefresh()
     record_denial(actor=actor_of(request), what=what, data=asked_for(request))
-    context = {"what": what, "wanted_role": role, "not_sent": request.method == "POST"}
+    context = {
+        "what": what,
+        "wanted_role": role,
+        "is_for_accounts": is_for_accounts,
+        "not_sent": request.method == "POST",
+    }
     return render(request, "403.html", context, status=403)
 
 

@@ -1,6 +1,8 @@
 """A kill as its page follows it: how it stands, what is loud, which accounts and orders."""
 
-from collections.abc import Iterable, Iterator
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import monotonic
@@ -29,6 +31,7 @@ from killswitch.kills.queries import (
     sweeps_as_they_stand,
     sweeps_of,
     unwatched_by_kill,
+    within,
 )
 from killswitch.kills.release import needs_another
 from killswitch.words import counted
@@ -353,6 +356,23 @@ def _throttled_detail(sweeps: list[Sweep]) -> SafeString | str:
     return format_html("{} ({}). Next try at {} UTC, {}.", why, where, clock(next_at), wait)
 
 
+class KillInPart:
+    """A kill that reaches further than the accounts that its reader may see: what became of those, and no more."""
+
+    def __init__(self, kill: Kill, account_ids: Collection[int]) -> None:
+        self.kill = kill
+        self._account_ids = account_ids
+
+    @cached_property
+    def sweeps(self) -> list[SweepRow]:
+        ordered = sweeps_of(self.kill).filter(account_id__in=self._account_ids)
+        return [SweepRow(sweep, self.kill) for sweep in sweeps_as_they_stand(ordered[:ROWS])]
+
+    @property
+    def is_running(self) -> bool:
+        return any(row.sweep.ended_at is None for row in self.sweeps)
+
+
 @dataclass(frozen=True)
 class KillRow:
     """One kill among all of them."""
@@ -360,6 +380,7 @@ class KillRow:
     kill: Kill
     counts: dict[str, int]
     accounts_flat: int
+    part: dict[str, int] | None = None  # of a kill that reaches further: the states of the accounts that may be seen
 
     @property
     def seconds(self) -> float:
@@ -376,14 +397,30 @@ class KillRow:
         return sorted(known, key=lambda row: not row[2])
 
 
-def kill_rows(kills: Iterable[Kill]) -> list[KillRow]:
-    """Return kills as their list shows them."""
+def kill_rows(kills: Iterable[Kill], sees: Collection[int] | None = None) -> list[KillRow]:
+    """Return kills as their list shows them to somebody who `sees` these accounts; None stands for all."""
     found = list(kills)
     counts, unwatched = outcomes_by_kill([kill.id for kill in found]), unwatched_by_kill()
+    parts = _parts(found, sees)
     return [
-        KillRow(kill, counts.get(kill.id, {}), kill.accounts_flat - unwatched.get(kill.id, 0))  # type: ignore[attr-defined]
+        KillRow(kill, {}, 0, parts[kill.id])
+        if kill.id in parts
+        else KillRow(kill, counts.get(kill.id, {}), kill.accounts_flat - unwatched.get(kill.id, 0))  # type: ignore[attr-defined]
         for kill in found
     ]
+
+
+def _parts(kills: list[Kill], sees: Collection[int] | None) -> dict[uuid.UUID, dict[str, int]]:
+    """Return of each kill that reaches further than some accounts how those stand, in words with their number."""
+    if sees is None:
+        return {}
+    ids = [kill.id for kill in kills]
+    whole = set(within(Kill.objects.filter(pk__in=ids), sees).values_list("pk", flat=True))
+    parts: dict[uuid.UUID, dict[str, int]] = {kill_id: {} for kill_id in ids if kill_id not in whole}
+    for kill_id in parts:
+        sweeps = sweeps_as_they_stand(Sweep.objects.filter(kill_id=kill_id, account_id__in=sees))
+        parts[kill_id] = dict(Counter(State(sweep.state).label for sweep in sweeps))
+    return parts
 
 
 class AsksForAReason:

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import product
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from killswitch.book.models import Account
@@ -147,8 +147,10 @@ class Palette:
     def _all_pages(self) -> Iterator[Choice]:
         page = self._page
         if page.may_kill:
-            yield from (_release(each.kill) for each in page.held_kills)
+            yield from (_release(each.kill) for each in page.held_kills if each.may_release)
         if page.may_see:
+            for kill in page.kills_in_part[:MOST_OF_A_KIND]:
+                yield Choice(f"kill by {kill.engaged_by_name}", reverse("kill", args=[kill.id]), "on some of yours")
             for kill in [each.kill for each in (*page.held_kills, *page.running_kills)][:MOST_OF_A_KIND]:
                 hint = "latched" if kill.is_held else "running"
                 yield Choice(f"kill of {kill.scope}", reverse("kill", args=[kill.id]), hint)
@@ -170,12 +172,12 @@ class Palette:
         if not self._page.may_see or len(words) > 1:
             return
         typed = words[0] if words else ""
-        found = list(_accounts_called(typed))
+        found = list(self._accounts_called(typed))
         for account in found:
             is_it = typed.lower() in (str(account.account_id), account.short_name.lower())
             yield Choice(f"account {account.account_id}", _account(account.account_id), account.short_name, is_it)
         if not found and _is_number(typed):
-            yield Choice(f"account {typed}", _account(int(typed)), "not in the book")
+            yield Choice(f"account {typed}", _account(int(typed)), self._not_in_the_book)
 
     def _audit(self, words: list[str]) -> Iterator[Choice]:
         if not self._page.may_read_trail:
@@ -199,7 +201,7 @@ class Palette:
         """Yield the latched kills that are about all of the words; all of them where none is."""
         if not self._page.may_kill:
             return
-        held = [each.kill for each in self._page.held_kills]
+        held = [each.kill for each in self._page.held_kills if each.may_release]
         meant = [kill for kill in held if all(word.lower() in kill.scope.lower().split() for word in words)]
         yield from (replace(_release(kill), is_sure=len(meant) == 1) for kill in meant or held)
 
@@ -262,12 +264,12 @@ class Palette:
         yield from reversed(guesses) if "-" in word else guesses
 
     def _numbers(self, word: str) -> Iterator[Part]:
-        found = list(_accounts_called(word))
+        found = list(self._accounts_called(word))
         for account in sorted(found, key=lambda each: str(each.account_id) != word):
             number = str(account.account_id)
             yield Part("account", number, number, account.short_name, number == word)
         if not any(str(account.account_id) == word for account in found):
-            yield Part("account", word, word, "not in the book")
+            yield Part("account", word, word, self._not_in_the_book)
 
     def _exactly(self, word: str) -> Iterator[Part]:
         if side := SIDES.get(word.lower()):
@@ -275,7 +277,7 @@ class Palette:
         yield from _types(word.lower())
         if count := self._names.symbols[word.upper()]:
             yield Part("instruments", word.upper(), word.upper(), _open(count), is_sure=True)
-        for account in accounts().filter(short_name__iexact=word)[:1]:
+        for account in self._book().filter(short_name__iexact=word)[:1]:
             yield Part("account", str(account.account_id), account.short_name, str(account.account_id), is_sure=True)
         # A dash stands in no symbol: so begins a client order id, whatever is open now.
         if word[-1:] in "-_" or word in self._names.beginnings:
@@ -286,12 +288,24 @@ class Palette:
             yield Part("instruments", symbol, symbol, _open(count))
         for beginning, count in _most(self._names.beginnings, word):
             yield Part("client_order_id_prefix", beginning, beginning, _open(count))
-        for account in _accounts_called(word):
+        for account in self._accounts_called(word):
             yield Part("account", str(account.account_id), str(account.account_id), account.short_name)
 
     @cached_property
     def _names(self) -> Names:
-        return names_in_the_book()
+        return names_in_the_book(self._page.accounts.sees)
+
+    def _book(self) -> QuerySet[Account]:
+        return accounts(self._page.accounts.sees)
+
+    def _accounts_called(self, typed: str) -> Iterable[Account]:
+        """Return accounts whose number begins so, or whose name has it in it."""
+        called = Q(short_name__icontains=typed) | Q(full_name__icontains=typed)
+        return self._book().filter(Q(account_id__startswith=typed) | called)[:MOST_OF_A_KIND]
+
+    @property
+    def _not_in_the_book(self) -> str:
+        return "not in the book" if self._page.accounts.sees_all else "not among the accounts that you may see"
 
 
 def _kill(parts: list[Part], options: dict[str, str], *, is_sure: bool) -> Iterator[Choice]:
@@ -325,12 +339,6 @@ def _types(word: str) -> list[Part]:
     others = [each for each in ORDER_TYPES if typed in each.lower().split("_") and each not in exact]
     found = exact + others
     return [Part("order_type", each, each.lower(), is_sure=len(found) == 1) for each in found]
-
-
-def _accounts_called(typed: str) -> Iterable[Account]:
-    """Return accounts whose number begins so, or whose name has it in it."""
-    called = Q(short_name__icontains=typed) | Q(full_name__icontains=typed)
-    return accounts().filter(Q(account_id__startswith=typed) | called)[:MOST_OF_A_KIND]
 
 
 def _account(account_id: int) -> str:

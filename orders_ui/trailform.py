@@ -16,6 +16,8 @@ from killswitch.audit.search import Search, moment
 from killswitch.kills.decision import LARGEST_ACCOUNT
 from killswitch.kills.models import Outcome, State
 
+from .trailreader import Reader
+
 LONGEST = 500
 ANY = ("", "any")
 OUTCOMES = [(outcome.value, outcome.label) for outcome in Outcome if outcome != Outcome.PENDING]
@@ -43,6 +45,9 @@ class MomentField(forms.CharField):
 class KillField(forms.CharField):
     """A kill's id, or as many digits of its beginning as tell it from every other."""
 
+    # For readers who may not see every kill: a beginning would say which there are.
+    is_whole_only = False
+
     def clean(self, value: Any) -> uuid.UUID | None:  # type: ignore[override]
         text: str = super().clean(value)
         if not text:
@@ -53,6 +58,8 @@ class KillField(forms.CharField):
             return self._beginning(text)
 
     def _beginning(self, text: str) -> uuid.UUID:
+        if self.is_whole_only:
+            raise ValidationError("Copy the whole id of the kill from its page.")
         found = kills_beginning(text)
         if not found:
             raise ValidationError(f"No kill in the record begins with “{text[:40]}”: copy its id from its page.")
@@ -118,8 +125,10 @@ class TrailForm(forms.Form):
     before = _number(widget=forms.HiddenInput)
     after = _number(widget=forms.HiddenInput)
 
-    def __init__(self, data: QueryDict) -> None:
+    def __init__(self, data: QueryDict, reader: Reader) -> None:
         super().__init__(data)
+        self.reader = reader
+        self.fields["kill"].is_whole_only = reader.is_limited  # type: ignore[attr-defined]
         for name in ("kind", "outcome", "sort"):
             self.fields[name].show(data.get(name, ""))  # type: ignore[attr-defined]
 
@@ -169,6 +178,7 @@ class TrailForm(forms.Form):
             attempt_id=asked["attempt"],
             kind=asked["kind"],
             outcome=asked["outcome"],
+            only=self.reader.only(asked["kill"]),
         )
 
     def page(self) -> Page:

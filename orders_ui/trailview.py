@@ -22,6 +22,7 @@ from killswitch.words import figure
 
 from .templatetags.words import outcome
 from .trailform import TrailForm
+from .trailreader import Reader
 
 FIELDS = {
     "order_id": ("order", "an order"),
@@ -163,7 +164,10 @@ class Trail:
     def recognised(self) -> list[Way]:
         """Say what the typed words name, each a way to that alone."""
         ways = []
-        for column, value in recognised(self._asked["q"]) if self._asked["q"] else ():
+        for found in recognised(self._asked["q"]) if self._asked["q"] else ():
+            if not self._form.reader.recognises(found):
+                continue
+            column, value = found
             name, words = FIELDS[column]
             given = {**self._form.given(), name: str(value)}
             del given["q"]
@@ -174,13 +178,18 @@ class Trail:
     def kills(self) -> list[Kill]:
         """Return the kills that the entries on this page are of, in their order."""
         ids: list[uuid.UUID] = list(dict.fromkeys(entry.kill_id for entry in self.entries if entry.kill_id))
-        found = Kill.objects.in_bulk(ids)
+        found = Kill.objects.in_bulk([kill_id for kill_id in ids if self._form.reader.sees_kill(kill_id)])
         return as_they_stand([found[kill_id] for kill_id in ids if kill_id in found])
 
     @cached_property
     def fates(self) -> list[Fate]:
         """Say what became of the order that was asked for, and of those that it replaced or that replaced it."""
-        return Replacements(self._asked["order"]).fates() if self._asked["order"] and self.entries else []
+        if not (self._asked["order"] and self.entries):
+            return []
+        return [fate for fate in Replacements(self._asked["order"]).fates() if self._may_be_told(fate)]
+
+    def _may_be_told(self, fate: Fate) -> bool:
+        return all(self._form.reader.sees(entry) for entry in (fate.ended, fate.last) if entry is not None)
 
     @property
     def exports(self) -> list[Way]:
@@ -198,6 +207,7 @@ class Trail:
 @dataclass(frozen=True)
 class EntryView:
     entry: Entry
+    reader: Reader
 
     @property
     def data(self) -> str:
@@ -206,3 +216,15 @@ class EntryView:
     @cached_property
     def standing(self) -> Standing:
         return standing_of(self.entry)
+
+    @property
+    def sees_previous(self) -> bool:
+        return self._sees(self.standing.previous)
+
+    @property
+    def sees_next(self) -> bool:
+        return self._sees(self.standing.next)
+
+    def _sees(self, number: int | None) -> bool:
+        neighbour = Entry.objects.defer("data").filter(pk=number).first() if number else None
+        return neighbour is not None and self.reader.sees(neighbour)

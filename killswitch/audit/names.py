@@ -5,10 +5,11 @@ import uuid
 
 from .life import family
 from .models import Entry
-from .search import Search
+from .search import Only, Search
 from .slices import EVERYWHERE, LARGEST, Name, Names, slice_of
 
 SHORTEST = 4  # digits of a kill's id that are enough where a kill is asked for
+FEW = 50  # accounts that are looked up one by one
 SHOWN = 8  # digits of it that pages show: with fewer, a word may look like one
 
 
@@ -23,9 +24,18 @@ def named(search: Search) -> list[Names]:
         elif column == "order_id":
             orders = family(value) if search.replacements else [value]
             groups.append(tuple(Name(column, order_id) for order_id in orders))
+        elif column == "only":
+            groups += _of_a_few(value)
         elif column not in ("since", "until", "replacements"):
             groups.append((Name(column, value),))
     return groups
+
+
+def _of_a_few(only: Only) -> list[Names]:
+    """Return the way to what a limited reader sees; none where it would be so many that all of the trail is shorter."""
+    if len(only.account_ids) > FEW:
+        return []
+    return [(*(Name("account_id", account_id) for account_id in only.account_ids), Name("actor_name", only.actor_name))]
 
 
 def of_symbol(symbol: str) -> Names:

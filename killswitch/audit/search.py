@@ -9,6 +9,21 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from .chain import plainly
+from .models import Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Only:
+    """What a reader gets to see who may not see all: entries of some accounts, and what they did themselves."""
+
+    account_ids: tuple[int, ...]
+    actor_id: int
+    actor_name: str
+
+    def covers(self, entry: Entry) -> bool:
+        if entry.account_id is not None:
+            return entry.account_id in self.account_ids
+        return entry.actor_id == self.actor_id and entry.actor_name == self.actor_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +44,7 @@ class Search:
     attempt_id: uuid.UUID | None = None
     kind: str = ""
     outcome: str = ""
+    only: Only | None = None
 
     def given(self) -> dict[str, Any]:
         """Return what is given, by field."""
@@ -37,13 +53,27 @@ class Search:
 
     def told(self) -> dict[str, Any]:
         """Return what is given as an entry keeps it."""
-        told: dict[str, Any] = plainly(self.given())
+        given = self.given()
+        only = given.pop("only", None)
+        limited = {"only": {"accounts": list(only.account_ids), "person": only.actor_name}} if only else {}
+        told: dict[str, Any] = plainly({**given, **limited})
         return told
 
     def __str__(self) -> str:
-        return ", ".join(f"{WORDS[name]} {value}".replace(" True", "") for name, value in self.told().items())
+        told = self.told()
+        only = told.pop("only", None)
+        words = [f"{WORDS[name]} {value}".replace(" True", "") for name, value in told.items()]
+        return ", ".join([*words, _limited(only)] if only else words)
 
 
+def _limited(only: dict[str, Any]) -> str:
+    accounts = only["accounts"]
+    named = ", ".join(map(str, accounts[:NAMED_AT_MOST])) or "none"
+    more = f" and {len(accounts) - NAMED_AT_MOST} more" if len(accounts) > NAMED_AT_MOST else ""
+    return f"limited to accounts {named}{more} and to what {only['person']} did"
+
+
+NAMED_AT_MOST = 10
 WORDS = {
     "text": "find",
     "since": "since",

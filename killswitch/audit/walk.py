@@ -11,7 +11,7 @@ from .models import Entry, Span
 from .names import named
 from .rows import BATCH, Sealed, sealed
 from .search import Search
-from .slices import LARGEST, Stretch, any_of, slice_of
+from .slices import LARGEST, Stretch, any_of, covered, slice_of
 
 # How far values are counted to tell which of them is the rarest.
 COUNTED = 10_000
@@ -79,6 +79,8 @@ class Walk:
         for index, names in enumerate(self._named):
             if index != self._along:
                 entries = entries.filter(any_of(names))
+        if self.search.only is not None:
+            entries = entries.filter(covered(self.search.only))
         if self.search.since is not None:
             entries = entries.filter(at__gte=self.search.since)
         if self.search.until is not None:

@@ -4,6 +4,7 @@ import re
 import time
 import zlib
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import msgspec
@@ -32,10 +33,14 @@ class Names:
     beginnings: Counter[str] = field(default_factory=Counter)
 
 
-def names_in_the_book() -> Names:
-    """Look through the open orders, the fullest accounts first, for as long as a person who types can wait."""
+def names_in_the_book(among: Collection[int] | None = None) -> Names:
+    """Look through the open orders, the fullest accounts first, for as long as a person who types can wait.
+
+    Where `among` is given, on those accounts alone.
+    """
     names, deadline = Names(), time.monotonic() + LOOK_FOR_SECONDS
-    fullest = Snapshot.objects.order_by("-account__open_orders", "account_id").values_list("orders", flat=True)
+    lists = Snapshot.objects.all() if among is None else Snapshot.objects.filter(account_id__in=among)
+    fullest = lists.order_by("-account__open_orders", "account_id").values_list("orders", flat=True)
     for packed in fullest.iterator(chunk_size=20):
         _count(names, _unpack.decode(zlib.decompress(packed)))
         if time.monotonic() > deadline:

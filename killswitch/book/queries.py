@@ -2,6 +2,7 @@
 
 import uuid
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,9 +50,13 @@ class OpenBook:
 _kept: Kept[OpenBook] = Kept(ORDERS_KEPT, lambda book: len(book.orders))
 
 
-def accounts() -> QuerySet[Account]:
-    """Return the accounts that the broker named when last asked, and those that still show open orders."""
-    return Account.objects.filter(is_listed=True) | Account.objects.filter(open_orders__gt=0)
+def accounts(among: Collection[int] | None = None) -> QuerySet[Account]:
+    """Return the accounts that the broker named when last asked, and those that still show open orders.
+
+    Where `among` is given, those of them.
+    """
+    found = Account.objects.filter(is_listed=True) | Account.objects.filter(open_orders__gt=0)
+    return found if among is None else found.filter(account_id__in=among)
 
 
 def known_account_ids() -> list[int]:

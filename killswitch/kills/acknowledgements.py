@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
@@ -114,13 +114,16 @@ def _seen(alarms: Mapping[Alarm, int], given: Iterable[Acknowledgement]) -> dict
     return {alarm: Seen(alarm, count, tuple(by_name.get(name_of(alarm), ()))) for alarm, count in alarms.items()}
 
 
-def unacknowledged(now: datetime, *, contradicted: Callable[[Kill], bool]) -> list[tuple[Kill, list[Alarm]]]:
+def unacknowledged(
+    now: datetime, *, contradicted: Callable[[Kill], bool], among: QuerySet[Kill] | None = None
+) -> list[tuple[Kill, list[Alarm]]]:
     """Return kills that run or lately ended badly, the newest first, each with the alarms that nobody acknowledged.
 
-    `contradicted` says whether what is shown of a kill is not what the audit trail recorded.
+    `contradicted` says whether what is shown of a kill is not what the audit trail recorded. Where `among` is given,
+    only those kills are looked at.
     """
     badly = Q(ended_at__gt=now - LOOK_BACK, state__in=(State.NOT_FLAT, State.UNKNOWN))
-    kills = Kill.objects.filter(Q(ended_at=None) | badly, dry_run=False)
+    kills = (Kill.objects.all() if among is None else among).filter(Q(ended_at=None) | badly, dry_run=False)
     # What still runs first, a kill that has been latched for days among it.
     newest = list(kills.order_by(F("ended_at").desc(nulls_first=True), "-engaged_at")[:KILLS_AT_MOST])
     given: dict[uuid.UUID, list[Acknowledgement]] = {}

@@ -1,7 +1,7 @@
 """Drills: dry runs beside real kills, quarter by quarter, and when the next one is due."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Actor, Draft, append
 
 from .models import DrillPlan, Kill, State
-from .queries import as_they_stand, seconds_since
+from .queries import as_they_stand, seconds_since, within
 
 MOST_DAYS = 366
 MONTHS = ("January to March", "April to June", "July to September", "October to December")
@@ -110,16 +110,15 @@ def record_begins(now: datetime) -> datetime:
     return min(at for at in (first_entry, first_kill, now) if at is not None)
 
 
-def kills_of(quarter: Quarter) -> QuerySet[Kill]:
-    """Return the kills and dry runs of a quarter, the newest first."""
-    return Kill.objects.filter(engaged_at__gte=quarter.begins, engaged_at__lt=quarter.ends).order_by(
-        "-engaged_at", "-id"
-    )
+def kills_of(quarter: Quarter, among: Collection[int] | None = None) -> QuerySet[Kill]:
+    """Return the kills and dry runs of a quarter, the newest first; of `among`, those that reach no other account."""
+    kills = Kill.objects.filter(engaged_at__gte=quarter.begins, engaged_at__lt=quarter.ends)
+    return within(kills, among).order_by("-engaged_at", "-id")
 
 
-def tally(quarter: Quarter) -> Tally:
+def tally(quarter: Quarter, among: Collection[int] | None = None) -> Tally:
     counted = (
-        kills_of(quarter)
+        kills_of(quarter, among)
         .order_by()
         .aggregate(
             drills=Count("id", filter=Q(dry_run=True)),
@@ -130,11 +129,13 @@ def tally(quarter: Quarter) -> Tally:
     return Tally(**counted)
 
 
-def rows(quarter: Quarter, *, size: int, before: uuid.UUID | None = None) -> tuple[list[Row], bool]:
+def rows(
+    quarter: Quarter, among: Collection[int] | None = None, *, size: int, before: uuid.UUID | None = None
+) -> tuple[list[Row], bool]:
     """Return a page of a quarter by keyset, and whether there is more. `before` is the last kill of the page before."""
-    found = kills_of(quarter)
+    found = kills_of(quarter, among)
     if before is not None:
-        at = Kill.objects.filter(id=before).values_list("engaged_at", flat=True).first()
+        at = within(Kill.objects.all(), among).filter(id=before).values_list("engaged_at", flat=True).first()
         found = found.filter(Q(engaged_at__lt=at) | Q(engaged_at=at, id__lt=before)) if at else found.none()
     page = as_they_stand(found[: size + 1])
     return _with_times(page[:size]), len(page) > size

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from killswitch import database_clock
@@ -30,6 +30,21 @@ def recent_kills() -> QuerySet[Kill]:
 
 def running_kills() -> QuerySet[Kill]:
     return Kill.objects.filter(ended_at=None).order_by("-engaged_at")
+
+
+def touching(kills: QuerySet[Kill], account_ids: Collection[int] | None) -> QuerySet[Kill]:
+    """Narrow kills to those that reach one of these accounts; None stands for all accounts."""
+    if account_ids is None:
+        return kills
+    return kills.filter(Exists(Sweep.objects.filter(kill_id=OuterRef("pk"), account_id__in=account_ids)))
+
+
+def within(kills: QuerySet[Kill], account_ids: Collection[int] | None) -> QuerySet[Kill]:
+    """Narrow kills to those that reach none but these accounts; None stands for all accounts."""
+    if account_ids is None:
+        return kills
+    others = Sweep.objects.filter(kill_id=OuterRef("pk")).exclude(account_id__in=account_ids)
+    return touching(kills, account_ids).filter(~Exists(others), all_accounts=False)
 
 
 def as_they_stand(kills: Iterable[Kill]) -> list[Kill]:

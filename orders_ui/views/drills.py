@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from killswitch.access.accounts import accounts_in
 from killswitch.access.roles import RISK_DESK, actor_of, may_kill, may_see
 from killswitch.kills.drills import record_begins, reminder, schedule, years
 
@@ -35,16 +36,16 @@ def set_interval(request: HttpRequest) -> HttpResponse:
 
 
 def _show(request: HttpRequest, *, plan_form: DrillPlanForm | None = None) -> HttpResponse:
-    now = timezone.now()
+    now, sees = timezone.now(), accounts_in(request).sees
     due = reminder(now)
     asked = DrillsForm(request.GET)
     views: list[QuarterView] = []
     if asked.is_valid():
         quarter, year = asked.cleaned_data["quarter"], asked.cleaned_data["year"] or now.year
         if quarter:
-            year, views = quarter.year, [one_quarter(quarter, now, before=asked.cleaned_data["before"])]
+            year, views = quarter.year, [one_quarter(quarter, now, sees, before=asked.cleaned_data["before"])]
         else:
-            views = year_of_quarters(year, now)
+            views = year_of_quarters(year, now, sees)
         context: dict[str, Any] = {"year": year, "is_one_quarter": bool(quarter)}
     else:
         context = {"errors": [words for words_of in asked.errors.values() for words in words_of]}

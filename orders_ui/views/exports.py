@@ -14,6 +14,7 @@ from killswitch.audit.exports import FORMS, JSON_LINES, begin
 from ..guard import needs
 from ..shown import show
 from ..trailform import TrailForm
+from ..trailreader import Reader
 
 # Each holds a thread of this process for as long as somebody downloads; a press must still find a free one.
 AT_ONCE = 4
@@ -43,7 +44,7 @@ def export(request: HttpRequest, name: str) -> HttpResponseBase:
         raise Http404
     asked = request.GET.copy()
     is_provable = asked.pop("provable", ["off"]) == ["on"]
-    form = _read(asked)
+    form = _read(asked, Reader(request))
     if not form.is_valid():
         return _refuse(request, form, 400)
     if is_provable and name != JSON_LINES.name:
@@ -58,8 +59,8 @@ def export(request: HttpRequest, name: str) -> HttpResponseBase:
     return _stream(request, form, name, is_provable)
 
 
-def _read(asked: QueryDict) -> TrailForm:
-    form = TrailForm(asked)
+def _read(asked: QueryDict, reader: Reader) -> TrailForm:
+    form = TrailForm(asked, reader)
     if form.is_valid() and (asked.get("before") or asked.get("after")):
         form.add_error(None, "An export holds every page of a search: leave out “before” and “after”.")
     return form

@@ -17,12 +17,14 @@ from killswitch.incident.summary import Summary
 from killswitch.kills.models import Kill
 
 from ..guard import needs
+from ..limits import sees_kill
 from ..papers import draw
 from ..shown import show
 
 
 @require_safe
 @needs(may_see, "see a kill")
+@sees_kill("see the call sheet of a kill")
 def call_sheet(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     context = {"sheet": _sheet(kill_id), "at": timezone.now()}
     return show(request, "call_sheet.html", context, part="_call_sheet.html")
@@ -30,6 +32,7 @@ def call_sheet(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
 
 @require_safe
 @needs(may_see, "see a kill")
+@sees_kill("see the call sheet of a kill")
 def call_sheet_text(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     text = as_text(_sheet(kill_id), timezone.now())
     told = text.encode("utf-8", "backslashreplace")
@@ -42,6 +45,7 @@ def _sheet(kill_id: uuid.UUID) -> CallSheet:
 
 @require_safe
 @needs(may_read_trail, "read the audit trail", role=COMPLIANCE)
+@sees_kill("see the summary of a kill")
 def summary(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     found = Summary(get_object_or_404(Kill, pk=kill_id), timezone.now())
     return show(request, "summary.html", {"summary": found, "sheet": found.sheet, "at": found.at})
@@ -50,6 +54,7 @@ def summary(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
 # Not for HEAD: it would stand in the audit trail that a pack was taken which nobody has.
 @require_GET
 @needs(may_read_trail, "take an incident pack", role=COMPLIANCE)
+@sees_kill("take the incident pack of a kill")
 def pack(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponseBase:
     get_object_or_404(Kill, pk=kill_id)
     taken = take(kill_id, draw=draw, actor=actor_of(request), now=timezone.now())

@@ -15,6 +15,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
+from killswitch.access.accounts import accounts_in
 from killswitch.access.roles import RISK_DESK, actor_of, may_kill, may_see
 from killswitch.book.operations import keep_watched
 from killswitch.book.queries import known_account_ids
@@ -30,7 +31,7 @@ from killswitch.kills.decision import (
 )
 from killswitch.kills.models import Kill
 from killswitch.kills.operations import KeyReused, engage, is_of, record_refusal
-from killswitch.kills.queries import as_json, as_they_stand, recent_kills
+from killswitch.kills.queries import as_json, as_they_stand, recent_kills, touching, within
 from killswitch.kills.reasons import ReasonStands, give_reason
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
 from killswitch.kills.release import release as let_go
@@ -42,7 +43,8 @@ from ..confirmation import SELECTED_AT_MOST, Confirmation, Preview
 from ..followed import TABLES, followed
 from ..forms import AcknowledgeForm
 from ..guard import MADE_FOR, PRESSED, decision_in, fresh, needs, posted
-from ..killview import Help, KillView, Release, Why, kill_rows
+from ..killview import Help, KillInPart, KillView, Release, Why, kill_rows
+from ..limits import all_of_theirs, beyond, kills_all_of, refuse_for_accounts, sees_kill
 from ..marks import digest_of_page, seen, written
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
@@ -64,14 +66,17 @@ def kills(request: HttpRequest) -> HttpResponseBase:
 
 @needs(may_see, "see kills")
 def all_kills(request: HttpRequest) -> HttpResponse:
-    page = Paginator(recent_kills(), KILLS_ON_A_PAGE).get_page(request.GET.get("page"))
+    sees = accounts_in(request).sees
+    page = Paginator(touching(recent_kills(), sees), KILLS_ON_A_PAGE).get_page(request.GET.get("page"))
     page.object_list = as_they_stand(page.object_list)
-    return show(request, "kills.html", {"kills": page, "rows": kill_rows(page.object_list)})
+    return show(request, "kills.html", {"kills": page, "rows": kill_rows(page.object_list, sees)})
 
 
 @needs(may_kill, "engage a kill", role=RISK_DESK)
-def press(request: HttpRequest) -> HttpResponse:
+def press(request: HttpRequest) -> HttpResponseBase:
     asked = decision_in(request)
+    if what := beyond(accounts_in(request), asked):
+        return refuse_for_accounts(request, what)
     try:
         kill = _engage(request, asked)
     except InvalidDecision as error:
@@ -117,7 +122,7 @@ def _check_broker(request: HttpRequest) -> None:
 def _not_sent(request: HttpRequest, asked: dict[str, list[str]], errors: dict[str, str]) -> HttpResponse:
     why = "; ".join(f"{name[:80]}: {words}" for name, words in list(errors.items())[:40])
     record_refusal(actor=actor_of(request), why=why, asked=posted(request), now=timezone.now())
-    context = {"confirmation": Confirmation(asked, errors=errors), "not_sent": True}
+    context = {"confirmation": Confirmation(asked, errors=errors, accounts=accounts_in(request)), "not_sent": True}
     return show(request, "confirm.html", context, status=400)
 
 
@@ -129,12 +134,15 @@ def _go_to(request: HttpRequest, address: str) -> HttpResponse:
 
 @require_safe
 @needs(may_kill, "engage a kill", role=RISK_DESK)
-def confirm(request: HttpRequest) -> HttpResponse:
-    asked = dict(request.GET.lists())
+def confirm(request: HttpRequest) -> HttpResponseBase:
+    accounts = accounts_in(request)
+    asked = all_of_theirs(accounts, dict(request.GET.lists()))
+    if what := beyond(accounts, asked):
+        return refuse_for_accounts(request, what)
     try:
-        confirmation = Confirmation(asked, decision=_read(asked))
+        confirmation = Confirmation(asked, decision=_read(asked), accounts=accounts)
     except InvalidDecision as error:
-        confirmation = Confirmation(asked, errors=error.errors)
+        confirmation = Confirmation(asked, errors=error.errors, accounts=accounts)
     return show(request, "confirm.html", {"confirmation": confirmation}, status=400 if confirmation.errors else 200)
 
 
@@ -148,12 +156,15 @@ def _read(asked: dict[str, list[str]]) -> Decision:
 
 @require_safe
 @needs(may_kill, "engage a kill", role=RISK_DESK)
-def reach(request: HttpRequest) -> HttpResponse:
+def reach(request: HttpRequest) -> HttpResponseBase:
     """Show what a decision reaches now, and what has changed since its confirmation was opened."""
-    asked = dict(request.GET.lists())
+    asked, accounts = dict(request.GET.lists()), accounts_in(request)
     scope = {name: values for name, values in asked.items() if name not in OPENING_FIELDS}
+    theirs = all_of_theirs(accounts, scope)
+    if what := beyond(accounts, theirs):
+        return refuse_for_accounts(request, what)
     try:
-        preview = Preview(_read(scope), scope, Opening.read(asked))
+        preview = Preview(_read(theirs), scope, Opening.read(asked))
     except (InvalidDecision, InvalidOpening):
         return HttpResponseBadRequest("What is asked for is not understood. Nothing has been sent.", "text/plain")
     keep_watched(preview.decision.account_ids, now=timezone.now())
@@ -167,7 +178,7 @@ def by_key(request: HttpRequest, key: uuid.UUID) -> JsonResponse:
 
     A form may have been changed between two presses: whether the kill is of the fields in the address is said, too.
     """
-    found = Kill.objects.filter(idempotency_key=key).first()
+    found = within(Kill.objects.filter(idempotency_key=key), accounts_in(request).sees).first()
     told = {
         "kill": reverse("kill", args=[found.id]) if found else None,
         "is_of_these_fields": _is_of_these_fields(request, found) if found and request.GET else None,
@@ -183,14 +194,23 @@ def _is_of_these_fields(request: HttpRequest, kill: Kill) -> bool:
         return False
 
 
+def _in_part(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
+    """Show of a kill that reaches further what became of the accounts that the reader may see."""
+    found = KillInPart(get_object_or_404(Kill, pk=kill_id), accounts_in(request).sees or ())
+    return show(request, "kill_in_part.html", {"kill": found}, part="_kill_in_part.html")
+
+
 @require_safe
 @needs(may_see, "see a kill")
+@sees_kill("see a kill", in_part=_in_part)
 def kill(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     return _follow(request, kill_id) if request.headers.get("HX-Request") else _show_kill(request, kill_id)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(may_kill, "release a kill", role=RISK_DESK)
+@sees_kill("release a kill")
+@kills_all_of("release a kill")
 @fresh
 def release(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Release a latched kill; asked for with GET, show its page so that it holds still for whoever types."""
@@ -226,6 +246,7 @@ def _not_released(
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(may_kill, "say why a kill was pressed", role=RISK_DESK)
+@sees_kill("say why a kill was pressed")
 def reason(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Say afterwards why a kill was pressed; asked for with GET, show its page so that it holds still."""
     found = get_object_or_404(Kill, pk=kill_id)
@@ -262,7 +283,7 @@ def _show_kill(
         context = {
             "kill": view,
             "looking": _others(request, view),
-            "release": Release(kill, actor_of(request), may, *release),
+            "release": Release(kill, actor_of(request), may and _kills_all_of(request, kill), *release),
             "why": Why(kill, may, *why),
             "help": Help,
             "holds_still": holds_still,
@@ -271,6 +292,11 @@ def _show_kill(
         answer = show(request, "kill.html", context, status=status)
     _note_looking(request, view)
     return answer
+
+
+def _kills_all_of(request: HttpRequest, kill: Kill) -> bool:
+    accounts = accounts_in(request)
+    return not accounts.is_limited or within(Kill.objects.filter(pk=kill.pk), accounts.kills).exists()
 
 
 def _follow(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
@@ -301,6 +327,7 @@ def _others(request: HttpRequest, view: KillView) -> list[str]:
 
 @require_POST
 @needs(may_kill, "acknowledge an alarm", role=RISK_DESK)
+@sees_kill("acknowledge an alarm")
 def acknowledge(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(Kill, pk=kill_id)
     form = AcknowledgeForm(request.POST)
@@ -315,5 +342,6 @@ def acknowledge(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
 
 @require_safe
 @needs(may_see, "see a kill")
+@sees_kill("see a kill as JSON")
 def kill_json(request: HttpRequest, kill_id: uuid.UUID) -> JsonResponse:
     return JsonResponse(as_json(get_object_or_404(Kill, pk=kill_id)), headers={"Cache-Control": "no-store"})

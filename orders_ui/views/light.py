@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
+from killswitch.access.accounts import accounts_in
 from killswitch.health import queries
 from killswitch.health.queries import Light, PartStanding
 from killswitch.health.verdict import BREAK_GLASS, Fault, Verdict
@@ -30,7 +31,10 @@ def light(request: HttpRequest) -> HttpResponseBase:
     shown = {"light": queries.light(), "break_glass": BREAK_GLASS}
     if request.headers.get("HX-Request") and "parts" not in request.GET:
         return show(request, "light.html", shown, part="_light.html")
-    context = {**shown, "changes": queries.changes(), "verdicts": list(Verdict)}
+    # What a part says may name accounts.
+    in_detail = accounts_in(request).sees_all
+    changes = queries.changes() if in_detail else []
+    context = {**shown, "in_detail": in_detail, "changes": changes, "verdicts": list(Verdict)}
     return show(request, "light.html", context, part="_light_parts.html")
 
 
@@ -39,7 +43,7 @@ def light(request: HttpRequest) -> HttpResponseBase:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Say what the light shows: in detail to who is logged in, and to others without a name of anything."""
     try:
-        found, may_see_all = queries.light(), request.user.is_authenticated
+        found, may_see_all = queries.light(), accounts_in(request).sees_all
     except Exception as error:
         logger.exception("the armed light could not be read")
         fault = Fault.DATABASE_GONE if isinstance(error, Error) else Fault.NOBODY_LOOKS

@@ -10,12 +10,14 @@ from killswitch.access.roles import may_see
 from killswitch.kills.decision import InvalidDecision
 
 from ..guard import needs
+from ..limits import sees_account
 from ..saved import SaveForm, saved_filters_of
 from ..shown import show
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(may_see, "save a filter")
+@sees_account
 def saved_filters(request: HttpRequest, account_id: int) -> HttpResponse:
     """Save the filter that is applied, or delete one; go back to the account."""
     back = reverse("account", args=[account_id])

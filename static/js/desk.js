@@ -5,7 +5,7 @@
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const picked = new Set(); // account numbers: rows come and go, and move when they are sorted
-  const boxes = () => all("#pick input[name=account]");
+  const boxes = () => all("#pick input[name=account]:enabled");
   const isHere = () => one("#pick") !== null;
 
   // --- finding
