@@ -1,6 +1,7 @@
 """Typed readers of the environment. A missing or odd value stops the start with one line that says which."""
 
 import functools
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,22 @@ def number(name: str, default: float, *, least: float, most: float) -> float:
 
 def names(name: str, default: str) -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def lists(name: str) -> dict[str, list[str]]:
+    """Read a JSON object of lists of names; empty where it is not set."""
+    wanted = 'must be a JSON object of lists of names: {"europe": ["ks-europe"]}'
+    try:
+        read = json.loads(text(name, "{}"))
+    except ValueError:
+        stop(name, wanted)
+    if not isinstance(read, dict) or not all(_are_names(key, each) for key, each in read.items()):
+        stop(name, wanted)
+    return read
+
+
+def _are_names(key: str, each: object) -> bool:
+    return bool(key.strip()) and isinstance(each, list) and all(isinstance(part, str) and part for part in each)
 
 
 def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:

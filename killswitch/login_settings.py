@@ -70,6 +70,10 @@ SSO_ROLES = {
     COMPLIANCE: env.names("SSO_COMPLIANCE_GROUPS", ""),
     ADMINISTRATOR: env.names("SSO_ADMINISTRATOR_GROUPS", ""),
 }
+# Which teams a person of these groups is in; "*" is for who is limited by none. Where it is empty it says nothing.
+SSO_TEAMS = env.lists("SSO_TEAMS")
+if role := next((team for team in SSO_TEAMS if team in ROLES), ""):
+    env.stop("SSO_TEAMS", f"names {role!r}, which is a role and no team")
 SOCIALACCOUNT_ADAPTER = "killswitch.access.single_sign_on.SingleSignOn"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_STORE_TOKENS = False

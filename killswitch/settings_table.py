@@ -17,7 +17,7 @@ BEGIN, END = "<!-- settings: python -m killswitch.settings_table --write -->", "
 # Of what only the demo, the simulator and the tests read, no installation has to know.
 LEFT_OUT = ("demo/", "simulator/", "access/management/commands/make_demo_users.py")
 READERS = {"text", "boolean", "number", "names", "url", "secret", "needed_secret", "secret_url", "file", "folders"}
-READERS |= {"header", "mail_addresses", "choice"}
+READERS |= {"header", "lists", "mail_addresses", "choice"}
 SECRETS = {"secret", "needed_secret", "secret_url"}
 NEEDED = {"needed_secret", "secret_url"}
 
@@ -50,6 +50,8 @@ ABOUT = {
     "SSO_RISK_DESK_GROUPS": "groups there whose people are of the risk desk here, comma-separated",
     "SSO_COMPLIANCE_GROUPS": "groups there whose people are compliance here",
     "SSO_ADMINISTRATOR_GROUPS": "groups there whose people are administrators here",
+    "SSO_TEAMS": "teams here and the groups there whose people are in them, as JSON; `*` is for who is limited by no "
+    "team ([limits](docs/limits.md))",
     "METRICS_TOKEN": "whoever has it reads the figures for Prometheus at `/metrics` ([observing](docs/observing.md)); "
     "16 characters or more; without it there is no such page",
     "LOG_FORMAT": "`text`, or `json`: a line of JSON per line of the log ([observing](docs/observing.md))",

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth import authenticate
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
@@ -13,12 +13,17 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from killswitch.access.lockout import locked_until
-from killswitch.access.roles import ROLES, role_of
+from killswitch.access.models import AccountLimit
+from killswitch.access.operations import Given
+from killswitch.access.roles import ROLES, role_of, teams, teams_of
 from killswitch.access.second_factor import has_second_factor
 from killswitch.kills.acknowledgements import alarm_named
+from killswitch.kills.decision import LARGEST_ACCOUNT
 from killswitch.kills.drills import MOST_DAYS, Quarter
 from killswitch.kills.meanings import Alarm
 
+MOST_ACCOUNTS = 5000
+LIMITS = [("off", "no limit of their own"), ("on", "only these, and those of their teams")]
 ROLE_CHOICES = [("", "choose one"), *((role, role) for role in ROLES)]
 
 
@@ -144,6 +149,90 @@ class NewUserForm(forms.Form):
         password: str = self.cleaned_data["password"]
         validate_password(password, User(username=self.cleaned_data.get("name", "")))
         return password
+
+
+class AccountsField(forms.CharField):
+    """Account numbers, one a line or separated by commas or blanks."""
+
+    def __init__(self, **options: Any) -> None:
+        attributes = {"rows": 4, "autocomplete": "off", "spellcheck": "false", "inputmode": "numeric"}
+        super().__init__(required=False, widget=forms.Textarea(attrs=attributes), **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) or value is None else "\n".join(map(str, value))
+
+    def clean(self, value: Any) -> tuple[int, ...]:  # type: ignore[override]
+        words = super().clean(value).replace(",", " ").split()
+        odd = [word for word in words if not _is_account(word)]
+        if odd:
+            raise ValidationError(f"“{odd[0][:40]}” is no account number: write digits only, one number a line.")
+        if len(words) > MOST_ACCOUNTS:
+            raise ValidationError(f"These are more than {MOST_ACCOUNTS:,} accounts: shorten the list.")
+        return tuple(sorted({int(word) for word in words}))
+
+
+def _is_account(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 20 and 0 < int(word) <= LARGEST_ACCOUNT
+
+
+class AccountsForm(forms.Form):
+    """The accounts that a team has."""
+
+    sees_all = forms.BooleanField(required=False, label="May see all accounts")
+    sees = AccountsField(label="May see these accounts", help_text="One number a line, or separated by commas.")
+    kills = AccountsField(label="May see and kill these accounts", help_text="The role says whether they may kill.")
+
+    def given(self) -> Given:
+        asked = self.cleaned_data
+        return Given(sees_all=asked["sees_all"], sees=asked["sees"], kills=asked["kills"])
+
+
+class NewTeamForm(AccountsForm):
+    field_order = ("name",)
+    name = forms.CharField(
+        max_length=150,
+        validators=[UnicodeUsernameValidator(message="Write letters, digits and @ . + - _ only, without blanks.")],
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="It stays: the record and single sign-on know the team by it.",
+    )
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Group.objects.filter(name__iexact=name).exists():
+            raise ValidationError("There is a team or a role of that name already.")
+        return name
+
+
+class UserAccountsForm(AccountsForm):
+    """Whether a user has a limit of their own, which, and in which teams they are."""
+
+    field_order = ("limited",)
+    limited = forms.ChoiceField(choices=LIMITS, label="Accounts")
+    teams = forms.ModelMultipleChoiceField(
+        Group.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="What is given to a person and to their teams adds up.",
+        error_messages={
+            "invalid_choice": "There is no such team: load the page again.",
+            "invalid_pk_value": "There is no such team: load the page again.",
+        },
+    )
+
+    def __init__(self, data: Any = None, *, user: User) -> None:
+        limit = AccountLimit.objects.filter(user=user).first()
+        given = {name: getattr(limit, name) for name in ("sees_all", "sees", "kills")} if limit else {}
+        initial = {**given, "limited": "on" if limit else "off", "teams": list(teams_of(user))}
+        super().__init__(data, initial=initial)
+        self.fields["teams"].queryset = teams()  # type: ignore[attr-defined]
+
+    def clean(self) -> None:
+        asked = self.cleaned_data
+        if asked.get("limited") == "off" and any(asked.get(name) for name in ("sees_all", "sees", "kills")):
+            self.add_error("limited", "Accounts stand below: choose “only these”, or take them out.")
+
+    def limit(self) -> Given | None:
+        return self.given() if self.cleaned_data["limited"] == "on" else None
 
 
 class ChangeUserForm(forms.Form):

@@ -87,6 +87,18 @@ def kills_all_of(what: str) -> Callable[[View], View]:
     return decorate
 
 
+def gives_accounts(view: View) -> View:
+    """Show a view only to those who may see all accounts: it names those of others."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if accounts_in(request).sees_all:
+            return view(request, *args, **kwargs)
+        return refuse_for_accounts(request, "give accounts to others while yours are limited")
+
+    return guarded
+
+
 def refuse_for_accounts(request: HttpRequest, what: str) -> HttpResponseBase:
     """Answer 403 and record it, with whom to ask for other accounts."""
     return refuse(request, what, "", is_for_accounts=True)

@@ -164,6 +164,8 @@ class Palette:
         if page.may_manage_users:
             yield Choice("users", reverse("users"), "who may do what")
             yield Choice("new user", reverse("new_user"))
+            if page.accounts.sees_all:
+                yield Choice("teams", reverse("teams"), "who has which accounts")
         yield Choice("armed light", reverse("light"), "would a kill go through, now")
         yield Choice("help", reverse("help"), "states, outcomes, buttons, keys")
         yield Choice("log out", "")

@@ -1,12 +1,8 @@
-"""What several pages share: how old something is, how many rows are shown, who is a user here."""
+"""What several pages share: how old something is, how many rows are shown."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.utils import timezone
-
-from killswitch.access.roles import ROLES
 
 from .reach import OLD_AFTER
 
@@ -24,13 +20,3 @@ def age_words(at: datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
-
-
-def user_rows() -> list[tuple[User, str]]:
-    """Return every user who is managed here, with their role."""
-    users = User.objects.filter(is_superuser=False).prefetch_related("groups").order_by("username")
-    return [(user, _first_role(group.name for group in user.groups.all())) for user in users]
-
-
-def _first_role(names: Iterable[str]) -> str:
-    return next((name for name in names if name in ROLES), "")

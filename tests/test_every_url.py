@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -77,6 +77,10 @@ TABLE = {
     "users": Rule(USERS),
     "new_user": Rule(USERS, USERS),
     "user": Rule(USERS, USERS),
+    "user_accounts": Rule(USERS, USERS),
+    "teams": Rule(USERS),
+    "new_team": Rule(USERS, USERS),
+    "team": Rule(USERS, USERS),
     "go": Rule(LOGGED_IN),
     "go_json": Rule(LOGGED_IN),
     "help": Rule(LOGGED_IN),
@@ -135,7 +139,7 @@ def arguments(db: None) -> dict[str, object]:
     kill = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=now, engaged_by_name="x", scope="all orders")
     append([Draft(kind=Kind.LOGGED_IN, at=now, sentence="somebody logged in")])
     with unrecorded():
-        other = User.objects.create_user("other")
+        other, team = User.objects.create_user("other"), Group.objects.create(name="europe")
     return {
         "account_id": 1001,
         "kill_id": kill.pk,
@@ -143,6 +147,7 @@ def arguments(db: None) -> dict[str, object]:
         "name": "csv",
         "entry_id": Entry.objects.latest("id").pk,
         "user_id": other.pk,
+        "team_id": team.pk,
         "provider_id": "sso",
         "pk": 1,
     }

@@ -24,8 +24,29 @@ from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.audit.person import actor as at_the_shell
 
+from .models import AccountLimit
 from .role_names import ROLES
 from .sessions import end_sessions_of
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The accounts of a user or a team, as the database has them."""
+
+    sees_all: bool
+    sees: tuple[int, ...]
+    kills: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"see {'all' if self.sees_all else _numbers(self.sees)}; kill {_numbers(self.kills)}"
+
+    def as_data(self) -> dict[str, Any]:
+        return {"sees_all": self.sees_all, "sees": self.sees, "kills": self.kills}
+
+
+def _numbers(account_ids: Collection[int]) -> str:
+    more = f" and {len(account_ids) - NAMED_AT_MOST} more" if len(account_ids) > NAMED_AT_MOST else ""
+    return (", ".join(map(str, list(account_ids)[:NAMED_AT_MOST])) or "none") + more
 
 
 @dataclass(frozen=True)
@@ -40,22 +61,33 @@ class Rights:
     is_staff: bool
     password: str = field(repr=False)
     factors: int = 0
+    limit: Limit | None = None
 
     @property
     def role(self) -> str:
         return next((name for name in self.groups if name in ROLES), "")
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(name for name in self.groups if name in ROLES)
+
+    @property
+    def teams(self) -> tuple[str, ...]:
+        return tuple(name for name in self.groups if name not in ROLES)
+
 
 @dataclass(frozen=True)
 class RoleRights:
-    """What everybody in a group may do, and who that is."""
+    """What everybody in a group may do: a role, or a team, which is a group that is none of the roles."""
 
     name: str
     permissions: tuple[str, ...]
+    limit: Limit | None = None
 
 
 Before = Rights | RoleRights | None
 Key = tuple[type[User] | type[Group], Any]
+NAMED_AT_MOST = 20  # accounts in a sentence; its data has them all
 
 
 @contextmanager
@@ -126,6 +158,8 @@ class _Changes:
             "permissions": after.permissions if after else (),
             "is_active": after is not None and after.is_active,
             "is_superuser": after is not None and after.is_superuser,
+            "accounts": after.limit.as_data() if after and after.limit else None,
+            "accounts_before": before.limit.as_data() if before and before.limit else None,
             "new_password": before is None or (after is not None and before.password != after.password),
         }
         yield self._draft(f"user {name}: {', '.join(words)}", data)
@@ -134,8 +168,15 @@ class _Changes:
         words = list(_role_words(before, after))
         if words:
             name = (after or before).name  # type: ignore[union-attr]
-            data = {"group_id": pk, "group": name, "permissions": after.permissions if after else ()}
-            yield self._draft(f"role {name}: {', '.join(words)}", data)
+            data = {
+                "group_id": pk,
+                "group": name,
+                "permissions": after.permissions if after else (),
+                "accounts": after.limit.as_data() if after and after.limit else None,
+                "accounts_before": before.limit.as_data() if before and before.limit else None,
+            }
+            what = "role" if {each.name for each in (before, after) if each} & {*ROLES} else "team"
+            yield self._draft(f"{what} {name}: {', '.join(words)}", data)
 
     def _draft(self, what: str, data: dict[str, Any]) -> Draft:
         sentence = f"{self._actor.name or 'Somebody'} changed {what}"
@@ -151,12 +192,15 @@ def _user_words(before: Rights | None, after: Rights | None, is_same_password: b
         return
     if before is None:
         yield "added"
-        yield f"with the role {', '.join(after.groups)}" if after.groups else "without a role"
-        before = Rights(after.name, after.groups, (), True, False, False, after.password)
+        yield f"with the role {', '.join(after.roles)}" if after.roles else "without a role"
+        before = Rights(after.name, after.roles, (), True, False, False, after.password)
     if before.name != after.name:
         yield f"renamed from {before.name}"
-    if before.groups != after.groups:
-        yield f"role from {', '.join(before.groups) or 'none'} to {', '.join(after.groups) or 'none'}"
+    if before.roles != after.roles:
+        yield f"role from {', '.join(before.roles) or 'none'} to {', '.join(after.roles) or 'none'}"
+    if before.teams != after.teams:
+        yield f"teams from {', '.join(before.teams) or 'none'} to {', '.join(after.teams) or 'none'}"
+    yield from _limit_words(before.limit, after.limit)
     yield from _permission_words(before.permissions, after.permissions)
     if before.is_active != after.is_active:
         yield "let in again" if after.is_active else "shut out"
@@ -179,6 +223,12 @@ def _role_words(before: RoleRights | None, after: RoleRights | None) -> Iterator
     elif before.name != after.name:
         yield f"renamed from {before.name}"
     yield from _permission_words(before.permissions if before else (), after.permissions)
+    yield from _limit_words(before.limit if before else None, after.limit)
+
+
+def _limit_words(before: Limit | None, after: Limit | None) -> Iterator[str]:
+    if before != after:
+        yield f"accounts from “{before or 'not limited'}” to “{after or 'not limited'}”"
 
 
 def _permission_words(before: Iterable[str], after: Iterable[str]) -> Iterator[str]:
@@ -193,7 +243,7 @@ def _read(key: Key) -> Before:
     model, pk = key
     if model is Group:
         group = Group.objects.filter(pk=pk).first()
-        return RoleRights(group.name, _codes(group.permissions)) if group else None
+        return RoleRights(group.name, _codes(group.permissions), _limit(group_id=pk)) if group else None
     user = User.objects.filter(pk=pk).first()
     if user is None:
         return None
@@ -208,7 +258,13 @@ def _read(key: Key) -> Before:
         user.is_staff,
         str(user.password),
         Authenticator.objects.filter(user=user).count(),
+        _limit(user_id=pk),
     )
+
+
+def _limit(**whose: Any) -> Limit | None:
+    found = AccountLimit.objects.filter(**whose).first()
+    return Limit(found.sees_all, tuple(found.sees), tuple(found.kills)) if found else None
 
 
 def _codes(permissions: Any) -> tuple[str, ...]:
@@ -250,6 +306,31 @@ def _unknown_actor() -> Actor:
 
 def _key(instance: Model) -> Key:
     return (Group if isinstance(instance, Group) else User), instance.pk
+
+
+def _owners(limit: AccountLimit) -> list[Key]:
+    """Return whose limit it is, and whose it was should it change hands."""
+    before = AccountLimit.objects.filter(pk=limit.pk).values_list("user_id", "group_id").first() if limit.pk else None
+    pairs = [(limit.user_id, limit.group_id), *([before] if before else [])]
+    return list(dict.fromkeys(_owner(*pair) for pair in pairs))
+
+
+def _owner(user_id: int | None, group_id: int | None) -> Key:
+    return (User, user_id) if group_id is None else (Group, group_id)
+
+
+def _limiting(instance: AccountLimit, origin: Any = None, **_: Any) -> None:
+    if not _goes_with_its_user(origin):
+        _about_to(instance, _owners(instance))
+
+
+def _limited(instance: AccountLimit, **_: Any) -> None:
+    _done(instance)
+
+
+def _goes_with_its_user(origin: Any) -> bool:
+    """Say whether a limit is deleted since its user is, who is told of as a whole."""
+    return origin is not None and AccountLimit not in (type(origin), getattr(origin, "model", None))
 
 
 def _saving(instance: Model, update_fields: Collection[str] | None = None, **_: Any) -> None:
@@ -294,7 +375,9 @@ def _others(instance: Any, model: type[Model]) -> list[Any]:
 
 _OF_A_ROW = ((pre_save, _saving), (post_save, _saved), (pre_delete, _deleting), (post_delete, _deleted))
 _RELATIONS = (User.groups.through, User.user_permissions.through, Group.permissions.through)
+_OF_A_LIMIT = ((pre_save, _limiting), (post_save, _limited), (pre_delete, _limiting), (post_delete, _limited))
 RECEIVERS: list[tuple[ModelSignal, Callable[..., None], Any]] = [
+    *((signal, receiver, AccountLimit) for signal, receiver in _OF_A_LIMIT),
     *((signal, receiver, model) for model in (User, Group) for signal, receiver in _OF_A_ROW),
     *((m2m_changed, _related, relation) for relation in _RELATIONS),
 ]

@@ -1,15 +1,18 @@
 """Add and change users, and record that somebody was kept from doing something."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 
 from .changes import changes_by
-from .roles import give_role, role_of
+from .models import AccountLimit
+from .roles import give_role, role_of, teams_of
 from .second_factor import forget_factors
 
 
@@ -29,6 +32,15 @@ def add_user(*, name: str, password: str, role: str, actor: Actor) -> User:
         user = User.objects.create_user(name, password=password)
         give_role(user, role)
     return user
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The accounts that are given to a user or a team."""
+
+    sees_all: bool = False
+    sees: tuple[int, ...] = ()
+    kills: tuple[int, ...] = ()
 
 
 def change_user(
@@ -55,6 +67,44 @@ def change_own_password(*, user: User, password: str, actor: Actor) -> None:
     with changes_by(actor):
         user.set_password(password)
         user.save()
+
+
+def limit_user(*, user: User, given: Given | None, teams: Collection[Group], actor: Actor) -> None:
+    """Give a user these accounts, or None for no limit of their own, and these teams. Raises OwnRights."""
+    if user.pk == actor.id:
+        raise OwnRights("nobody changes their own accounts: ask another administrator")
+    with changes_by(actor):
+        _give({"user": user}, given)
+        before = set(teams_of(user))
+        user.groups.remove(*(before - {*teams}))
+        user.groups.add(*({*teams} - before))
+
+
+def add_team(*, name: str, given: Given, actor: Actor) -> Group:
+    """Add a team with its accounts. Raises IntegrityError for a name that is taken."""
+    with changes_by(actor):
+        team = Group.objects.create(name=name)
+        _give({"group": team}, given)
+    return team
+
+
+def change_team(*, team: Group, given: Given, actor: Actor) -> None:
+    """Give everybody in a team other accounts. Raises OwnRights where that is who does it."""
+    if team.user_set.filter(pk=actor.id).exists():
+        raise OwnRights("nobody changes the accounts of their own team: ask another administrator")
+    with changes_by(actor):
+        _give({"group": team}, given)
+
+
+def _give(whose: dict[str, User | Group], given: Given | None) -> None:
+    limit = AccountLimit.objects.filter(**whose).first()
+    if given is None:
+        if limit is not None:
+            limit.delete()
+        return
+    limit = limit or AccountLimit(**whose)
+    limit.sees_all, limit.sees, limit.kills = given.sees_all, list(given.sees), list(given.kills)
+    limit.save()
 
 
 def set_user(user: User, *, password: str, role: str, actor: Actor) -> None:

@@ -1,6 +1,9 @@
 """The three roles. Each is a Django group made by a migration; what a role may do stands in its permissions."""
 
+from collections.abc import Collection
+
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from killswitch.audit.operations import Actor
@@ -34,9 +37,24 @@ def _has(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
 def give_role(user: User, role: str) -> None:
     """Put `user` into exactly one role, for nobody both hands out rights and presses the button.
 
-    Raises Group.DoesNotExist.
+    Their teams stay. Raises Group.DoesNotExist.
     """
-    user.groups.set([Group.objects.get(name=role)])
+    user.groups.set([Group.objects.get(name=role), *teams_of(user)])
+
+
+def teams() -> QuerySet[Group]:
+    """Return the teams: groups that are no role and give no right. They say which accounts their people have."""
+    return Group.objects.exclude(name__in=ROLES).filter(permissions=None).order_by("name")
+
+
+def teams_of(user: User) -> QuerySet[Group]:
+    return teams().filter(user=user)
+
+
+def give_teams(user: User, names: Collection[str]) -> None:
+    """Put `user` into exactly the teams of these names. What else they are in stays."""
+    others = set(user.groups.all()) - set(teams())
+    user.groups.set([*others, *teams().filter(name__in=names)])
 
 
 def role_of(user: User) -> str:

@@ -1,4 +1,4 @@
-"""Log-in by the firm's own identity provider (OpenID Connect). At each, its groups say who has which role here."""
+"""Log-in by the firm's own identity provider (OpenID Connect). At each, its groups say who has which role and teams."""
 
 from typing import Any
 
@@ -15,8 +15,9 @@ from killswitch.audit.operations import Actor
 
 from .changes import changes_by
 from .refusal import refused_log_in
-from .roles import give_role, role_of
+from .roles import give_role, give_teams, role_of, teams, teams_of
 
+NO_LIMIT = "*"  # the team of those whom no team limits
 LONGEST_NAME = 150  # of a user of Django
 
 
@@ -37,21 +38,23 @@ class SingleSignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
         is_known = sociallogin.is_existing
         if not role:
             _refuse(request, f"{name or 'somebody'} is in none of the groups that have a role here", name)
+        theirs = _teams(request, told, name)
         if not is_known:
             _check_name(request, name)
             user.username, user.email = name, ""
-        elif user.is_active and role_of(user) != role:
+        elif user.is_active and not _has(user, role, theirs):
             with changes_by(_actor(request)):
-                give_role(user, role)
+                _give(user, role, theirs)
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         """Add a person who is here for the first time, without a password."""
         user: User = sociallogin.user
         user.set_unusable_password()
-        role = role_of_groups(claims(sociallogin.account.extra_data))
+        told = claims(sociallogin.account.extra_data)
+        theirs = _teams(request, told, user.username)
         with changes_by(_actor(request)):
             sociallogin.save(request)
-            give_role(user, role)
+            _give(user, role_of_groups(told), theirs)
         return user
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **told: Any) -> None:
@@ -67,9 +70,42 @@ def claims(told: dict[str, Any]) -> dict[str, Any]:
 
 def role_of_groups(told: dict[str, Any]) -> str:
     """Return the first role that one of a person's groups has; empty where none has."""
-    groups = told.get(settings.SSO_GROUPS_CLAIM) or []
-    mine = {groups} if isinstance(groups, str) else {str(group) for group in groups}
+    mine = _groups(told)
     return next((role for role, theirs in settings.SSO_ROLES.items() if mine & set(theirs)), "")
+
+
+def _groups(told: dict[str, Any]) -> set[str]:
+    groups = told.get(settings.SSO_GROUPS_CLAIM) or []
+    return {groups} if isinstance(groups, str) else {str(group) for group in groups}
+
+
+def _teams(request: HttpRequest, told: dict[str, Any], name: str) -> set[str] | None:
+    """Return the teams that a person's groups say; None where groups say nothing of teams.
+
+    Raises ImmediateHttpResponse for who is in none: without a team they would see every account.
+    """
+    if not settings.SSO_TEAMS:
+        return None
+    mine = {team for team, theirs in settings.SSO_TEAMS.items() if _groups(told) & set(theirs)}
+    if not mine:
+        _refuse(request, f"{name or 'somebody'} is in none of the groups that have accounts here", name)
+    if NO_LIMIT in mine:
+        return set()
+    limited = set(teams().filter(account_limit__isnull=False).values_list("name", flat=True))
+    if missing := sorted(mine - limited):
+        _refuse(request, f"the team {missing[0]} has no accounts here yet: an administrator gives it some", name)
+    return mine
+
+
+def _has(user: User, role: str, names: set[str] | None) -> bool:
+    return role_of(user) == role and (names is None or {team.name for team in teams_of(user)} == names)
+
+
+def _give(user: User, role: str, names: set[str] | None) -> None:
+    if role_of(user) != role:
+        give_role(user, role)
+    if names is not None:
+        give_teams(user, names)
 
 
 def _check_name(request: HttpRequest, name: str) -> None:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.test import Client
 
 from killswitch.access.changes import changes_by
+from killswitch.access.models import AccountLimit
 from killswitch.access.operations import add_user, change_user
 from killswitch.access.role_names import ADMINISTRATOR, COMPLIANCE, RISK_DESK
 from killswitch.access.roles import give_role
@@ -39,6 +40,10 @@ def told() -> list[str]:
 
 def group(name: str) -> Group:
     return Group.objects.get(name=name)
+
+
+def limited(user: User, **values: Any) -> AccountLimit:
+    return AccountLimit.objects.create(user=user, **values)
 
 
 class TestByAnyMeans:
@@ -70,6 +75,22 @@ class TestByAnyMeans:
             (lambda user: (user.set_password("new good passphrase"), user.save()), ["new password"]),
             (lambda user: save(user, password="!"), ["new password"]),
             (lambda user: user.delete(), ["deleted"]),
+            (lambda user: limited(user, sees=[5, 7], kills=[7]), ["accounts from “not limited” to “see 5, 7; kill 7”"]),
+            (
+                lambda user: limited(user, sees_all=True).delete(),
+                [
+                    "accounts from “not limited” to “see all; kill none”",
+                    "accounts from “see all; kill none” to “not limited”",
+                ],
+            ),
+            (
+                lambda user: (limited(user, kills=[7]), user.delete()),
+                ["accounts from “not limited” to “see none; kill 7”", "deleted"],
+            ),
+            (
+                lambda user: (limited(user), save(user.account_limit)),
+                ["accounts from “not limited” to “see none; kill none”"],
+            ),
             (lambda user: group(RISK_DESK).user_set.remove(user), []),
             (lambda user: save(user, email="other@example.com"), []),
         ],
@@ -92,7 +113,12 @@ class TestByAnyMeans:
                 lambda: Permission.objects.get(codename="engage_kill").group_set.clear(),
                 "role risk desk: no longer given kills.engage_kill",
             ),
-            (lambda: Group.objects.create(name="interns"), "role interns: added"),
+            (lambda: Group.objects.create(name="interns"), "team interns: added"),
+            (
+                lambda: AccountLimit.objects.create(group=group(COMPLIANCE), sees=[*range(1, 23)]),
+                f"role compliance: accounts from “not limited” to “see {', '.join(map(str, range(1, 21)))} and 2 more; "
+                "kill none”",
+            ),
             (lambda: save(group(COMPLIANCE), name="readers"), "role readers: renamed from compliance"),
         ],
     )

@@ -6,12 +6,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.http import HttpResponse
 from django.test import Client
 
+from killswitch.access.accounts import Accounts, accounts_of
+from killswitch.access.models import AccountLimit
 from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK, role_of
 from killswitch.audit.models import Entry, Kind
+from tests.conftest import unrecorded
 
 from .identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, running
 
@@ -166,3 +169,60 @@ def test_somebody_of_the_provider_shows_there_who_they_are_before_a_change_of_us
     settings.FRESH_SECONDS = 300
     assert log_in(client, "?" + urlsplit(there).query)["Location"] == "/users/new/"
     assert provider.asked[-1]["prompt"] == "login"
+
+
+class TestTeams:
+    """With SSO_TEAMS, groups say which accounts somebody has."""
+
+    @pytest.fixture(autouse=True)
+    def teams(self, provider: IdentityProvider, settings: Any) -> None:
+        settings.SSO_TEAMS = {"europe": ["ks-europe"], "asia": ["ks-asia"], "*": ["ks-everything"]}
+        with unrecorded():
+            AccountLimit.objects.create(group=Group.objects.create(name="europe"), kills=[1001])
+
+    def come(self, provider: IdentityProvider, *groups: str) -> HttpResponse:
+        provider.claims["groups"] = ["ks-desk", *groups]
+        return log_in(Client())
+
+    def ann(self) -> User:
+        return User.objects.get(username="ann")
+
+    def test_are_set_at_each_log_in(self, provider: IdentityProvider) -> None:
+        self.come(provider, "ks-europe")
+        assert accounts_of(self.ann()) == Accounts(frozenset({1001}), frozenset({1001}))
+        self.come(provider, "ks-everything", "ks-europe")
+        assert accounts_of(self.ann()) == Accounts()
+        self.come(provider, "ks-europe")
+        assert accounts_of(self.ann()).is_limited
+        told = Entry.objects.filter(kind=Kind.USER_CHANGED).order_by("id").values_list("sentence", flat=True)
+        assert [sentence.partition(": ")[2] for sentence in told] == [
+            "added, with the role risk desk, teams from none to europe",
+            "teams from europe to none",
+            "teams from none to europe",
+        ]
+
+    def test_stay_with_another_role(self, provider: IdentityProvider) -> None:
+        self.come(provider, "ks-europe")
+        provider.claims["groups"] = ["ks-compliance", "ks-europe"]
+        log_in(Client())
+        assert role_of(self.ann()) == COMPLIANCE
+        assert accounts_of(self.ann()).is_limited
+
+    @pytest.mark.parametrize(
+        ("group", "why"),
+        [
+            ("staff", "ann is in none of the groups that have accounts here"),
+            ("ks-asia", "the team asia has no accounts here yet"),
+        ],
+    )
+    def test_without_one_nobody_is_let_in(self, group: str, why: str, provider: IdentityProvider) -> None:
+        answer = self.come(provider, group)
+        assert answer.status_code == 403
+        assert why in answer.content.decode()
+        assert not User.objects.exists()
+        assert why in Entry.objects.get(kind=Kind.LOGIN_FAILED).sentence
+
+    def test_who_is_known_and_lost_theirs_is_not_let_in(self, provider: IdentityProvider) -> None:
+        self.come(provider, "ks-europe")
+        assert self.come(provider).status_code == 403
+        assert accounts_of(self.ann()).is_limited
