@@ -28,6 +28,10 @@ class Accounts:
     def sees_all(self) -> bool:
         return self.sees is None
 
+    @property
+    def kills_any(self) -> bool:
+        return self.kills is None or bool(self.kills)
+
     def may_see(self, account_id: int) -> bool:
         return self.sees is None or account_id in self.sees
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
@@ -211,6 +211,10 @@ class TestTheRoleOfTheProduct:
         number = User.objects.get(username="newone").pk
         changed = {"role": "risk desk", "password": "another good passphrase"}
         assert admin.send(f"/users/{number}/", f"/users/{number}/", **changed).status_code == 302
+        assert admin.send("/teams/new/", "/teams/new/", name="europe", kills=str(FIRST)).status_code == 302
+        accounts, team = f"/users/{number}/accounts/", Group.objects.get(name="europe").pk
+        for given in ({"limited": "on", "sees": "1", "teams": str(team)}, {"limited": "off"}):
+            assert admin.send(accounts, accounts, **given).status_code == 302
         assert desk.http.get("/users/").status_code == 403
         assert desk.send("/", "/logout/").status_code == 302
         pages = ("/", f"/accounts/{FIRST}/", "/kills/", f"/kills/{latched}/", "/drills/", "/healthz")

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.template.loader import render_to_string
 from django.utils import timezone
 from playwright.sync_api import Page
 
+from killswitch.access.models import AccountLimit
 from killswitch.audit.models import Kind
 from killswitch.audit.operations import Actor, Draft, append
 from killswitch.book.models import Account
@@ -21,6 +22,7 @@ from killswitch.kills.claims import claim
 from killswitch.kills.meanings import Alarm
 from killswitch.kills.models import Kill, State
 from killswitch.telling.models import Delivery
+from tests.conftest import unrecorded
 from tests.health.light import shine
 from tests.incident.conftest import add, end, make_kill, record
 
@@ -82,6 +84,18 @@ class MadeUp:
     def user(self) -> int:
         return User.objects.get(username="desk2").pk
 
+    def team(self) -> int:
+        with unrecorded():
+            team = Group.objects.create(name="europe")
+            AccountLimit.objects.create(group=team, sees=[FIRST, 42], kills=[FIRST + 1])
+            team.user_set.add(self.user())
+        return team.pk
+
+    def limit(self, who: str) -> None:
+        accounts = {"sees": [FIRST + 1], "kills": [FIRST]} if who != "desk2" else {}
+        with unrecorded():
+            AccountLimit.objects.create(user=User.objects.get(username=who), **accounts)
+
 
 HTML = "text/html; charset=utf-8"
 LONG = 600  # seconds: as a lease that somebody keeps, or let go of
@@ -99,6 +113,12 @@ def running() -> Kill:
     _order(kill, 4, outcome="canceled", is_late=True)
     kill.sweeps.update(first_attempt_at=kill.engaged_at, error="HTTP 500 from the broker", passes=3)
     return _held(kill)
+
+
+def all_running() -> Kill:
+    kill = running()
+    Kill.objects.filter(pk=kill.pk).update(all_accounts=True)
+    return kill
 
 
 def let_go_of() -> Kill:
@@ -163,6 +183,7 @@ def dry_run() -> Kill:
 
 KILLS: dict[str, Callable[[], Kill]] = {
     "running": running,
+    "all running": all_running,
     "let go of": let_go_of,
     "left alone": left_alone,
     "flat": flat,

@@ -39,6 +39,12 @@ class Scene(Protocol):
     def user(self) -> int:
         """Return the number of a user who can be changed."""
 
+    def team(self) -> int:
+        """Return the number of a team with accounts, some of them unknown, in which that user is."""
+
+    def limit(self, who: str) -> None:
+        """Let somebody see the first account and the next, and kill on the first alone."""
+
 
 def _nothing(page: Page) -> None:
     pass
@@ -106,6 +112,17 @@ def told(how: str, address: str = "/telling/") -> Callable[[Scene], str]:
         scene.book()
         scene.place(how)
         return address
+
+    return find
+
+
+def limited(who: str, address: str, *, beside: str = "") -> Callable[[Scene], str]:
+    """Show a page to somebody whose accounts are limited, while there is such a kill."""
+
+    def find(scene: Scene) -> str:
+        scene.book()
+        scene.limit(who)
+        return address.format(scene.kill(beside) if beside else "")
 
     return find
 
@@ -276,6 +293,24 @@ STATES = [
     State("new-user-error", "admin", at("/users/new/"), submit("main form")),
     State("own-password", "desk", at("/login/password/", book=False)),
     State("own-password-error", "desk", at("/login/password/", book=False), submit("main form", password="x")),
+    State("user-accounts", "admin", lambda scene: f"/users/{scene.team() and scene.user()}/accounts/", open_all),
+    State(
+        "user-accounts-error",
+        "admin",
+        lambda scene: f"/users/{scene.user()}/accounts/",
+        submit("main form", sees="19816, all", kills="x"),
+    ),
+    State("teams", "admin", lambda scene: "/teams/" if scene.team() else ""),
+    State("teams-none", "admin", at("/teams/")),
+    State("team", "admin", lambda scene: f"/teams/{scene.team()}/"),
+    State("team-error", "admin", at("/teams/new/"), submit("main form", name="risk desk", kills="x")),
+    State("limited-desk", "desk", limited("desk", "/")),
+    State("limited-desk-without-an-account", "desk2", limited("desk2", "/")),
+    State("limited-confirm", "desk", limited("desk", "/kills/new/?all_accounts=on")),
+    State("limited-refused", "desk", limited("desk", f"/kills/new/?account={FIRST + 2}"), status=403),
+    State("limited-kill-in-part", "desk", limited("desk", "/kills/{}/", beside="all running")),
+    State("limited-kills", "desk", limited("desk", "/kills/", beside="all running")),
+    State("limited-entry", "compliance", limited("compliance", "/audit/", beside="flat"), first_entry),
     State("second-factor", "desk", at("/second-factor/", book=False)),
     State("second-factor-codes", "desk", at("/second-factor/app/", book=False)),
     State("second-factor-passkey", "desk", at("/second-factor/passkeys/new/", book=False)),

@@ -57,7 +57,7 @@ class TestFollowingAKill:
         assert any("kills_killedorder" in sql for sql in queries_of(first, kill))
         of_the_second = queries_of(second, kill)
         assert not [sql for sql in of_the_second if "kills_" in sql]
-        assert len(of_the_second) < 12
+        assert len(of_the_second) < 13
 
     def test_gives_each_a_form_of_their_own(self, kill: Kill) -> None:
         first, second = client_of("first", RISK_DESK), client_of("second", RISK_DESK)

@@ -132,6 +132,12 @@ class Pressed:
     def user(self) -> int:
         raise NotImplementedError("no picture shows it")
 
+    def team(self) -> int:
+        raise NotImplementedError("no picture shows it")
+
+    def limit(self, who: str) -> None:
+        raise NotImplementedError("no picture shows it")
+
     def place(self, how: str) -> None:
         raise NotImplementedError("no picture shows it")
 
