@@ -15,10 +15,12 @@ from killswitch.book.models import Account
 from killswitch.book.operations import save
 from killswitch.broker import Listing, Order
 from killswitch.health.models import Finding
+from killswitch.health.verdict import Verdict
 from killswitch.kills.decision import Decision
 from killswitch.kills.filter import OrderFilter
 from killswitch.kills.models import Acknowledgement, Kill, KilledOrder, Outcome, State, Sweep
 from tests.conftest import unrecorded
+from tests.health.light import shine
 
 ANN = Actor(id=999_001, name="ann-of-the-desk", source="web 10.0.0.1")
 
@@ -53,6 +55,8 @@ class Told:
 
 MINE = Told(700_100_211, "minefield")
 OTHERS = Told(800_900_377, "zeppelins")
+# That two accounts have an order of the same id is not known to happen, and would be told of by either.
+SHARED_ORDER = "order-of-both"
 # Nothing is called so.
 NOBODYS = Told(600_300_459, "quagmires")
 
@@ -177,6 +181,7 @@ def _record(kill: Kill, accounts: tuple[Told, ...], named: str) -> None:
 def make_rest() -> None:
     """Write what is of no kill and names accounts all the same."""
     now = timezone.now()
+    shine(Verdict.FLAWED)
     Finding.objects.update_or_create(
         part="accounts", defaults={"says": f"missing: {OTHERS.account_id}", "checked_at": now, "since": now}
     )
@@ -186,6 +191,19 @@ def make_rest() -> None:
         (Kind.LIGHT_CHANGED, "the light changed for"),
         (Kind.USER_CHANGED, "admin changed the limit to"),
         (Kind.TRAIL_EXPORTED, "ann exported"),
+    )
+    append(
+        [
+            Draft(
+                kind=Kind.ORDER_ENDED,
+                at=now,
+                actor=ANN,
+                account_id=each.account_id,
+                order_id=SHARED_ORDER,
+                sentence=f"the order of both ended on {each.account_id}",
+            )
+            for each in (MINE, OTHERS)
+        ]
     )
     append(
         [

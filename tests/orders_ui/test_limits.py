@@ -10,11 +10,13 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from killswitch.access.accounts import accounts_of
 from killswitch.access.models import AccountLimit
 from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK
 from killswitch.audit.models import Entry, Kind
+from killswitch.audit.operations import Actor, Draft, append
 from killswitch.kills.models import Kill, State, Sweep
 from tests.conftest import unrecorded
 
@@ -256,6 +258,59 @@ class TestTheTrail:
             page = client.get("/audit/")
         assert "bob engaged a kill" in words(page)
         assert len(found) < 60
+
+    @pytest.mark.parametrize("many", [1, 60])
+    def test_holds_back_what_they_did_on_accounts_that_are_not_theirs_any_more(self, many: int) -> None:
+        client = limited(COMPLIANCE, sees=range(1001, 1001 + many))
+        me = User.objects.get(username="ann")
+        told = ((me.pk, "ann", 5, "of old"), (me.pk, "ann", None, "of mine"), (me.pk + 1, "ann", None, "of a namesake"))
+        append(
+            [
+                Draft(
+                    kind=Kind.DENIED,
+                    at=timezone.now(),
+                    sentence=words,
+                    account_id=number,
+                    actor=Actor(id=pk, name=name),
+                )
+                for pk, name, number, words in told
+            ]
+        )
+        for query in ("", "?person=ann", f"?kind={Kind.DENIED}", f"?kind={Kind.DENIED}&person=ann"):
+            page = words(client.get(f"/audit/{query}"))
+            assert [each for *_, each in told if f" {each} " in page] == ["of mine"]
+
+    def test_names_no_kill_on_a_page_of_entries_that_they_may_not_see_whole(self) -> None:
+        kill = kill_of(1001, 1002)
+        entry = Draft(
+            kind=Kind.SWEEP_ENDED,
+            at=timezone.now(),
+            sentence="it ended",
+            account_id=1001,
+            kill_id=kill.pk,
+            actor=Actor(),
+        )
+        append([entry])
+        client = limited(COMPLIANCE, sees=[1001])
+        assert 'id="kills-here"' not in client.get("/audit/").content.decode()
+        limit_ann(sees=[1001, 1002])
+        assert 'id="kills-here"' in client.get("/audit/").content.decode()
+
+    def test_tells_nothing_of_what_became_of_an_order_of_another_account(self) -> None:
+        told = [
+            Draft(
+                kind=Kind.ORDER_ENDED, at=timezone.now(), sentence="x", account_id=number, order_id="o-1", outcome=word
+            )
+            for number, word in ((1001, "canceled"), (1002, "expired"))
+        ]
+        append(told)
+        client = limited(COMPLIANCE, sees=[1001])
+        other = Entry.objects.get(account_id=1002).pk
+        page = client.get("/audit/?order=o-1&replacements=on").content.decode()
+        assert f"/{other}/" not in page
+        assert "word expired" not in page
+        limit_ann(sees=[1001, 1002])
+        assert "word expired" in client.get("/audit/?order=o-1&replacements=on").content.decode()
 
     def test_takes_only_a_whole_id_of_a_kill(self) -> None:
         kill = kill_of(1002)
