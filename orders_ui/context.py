@@ -190,7 +190,7 @@ def _bannered(theirs: Accounts) -> list[Bannered]:
     kills = as_they_stand(within(running_kills(), theirs.sees))
     late = late_arrivals_by_kill([kill.id for kill in kills if kill.is_held])
     releases = _to_release(theirs)
-    return [Bannered(kill, late.get(kill.id, 0), is_unattended(kill), releases(kill)) for kill in kills]
+    return [Bannered(kill, late.get(kill.id, 0), is_unattended(kill), may_release=releases(kill)) for kill in kills]
 
 
 def _to_release(theirs: Accounts) -> Callable[[Kill], bool]:
