@@ -208,23 +208,23 @@ class UserAccountsForm(AccountsForm):
 
     field_order = ("limited",)
     limited = forms.ChoiceField(choices=LIMITS, label="Accounts")
-    teams = forms.ModelMultipleChoiceField(
-        Group.objects.none(),
+    # Not of rows: a number that no database keeps would break the question for them.
+    teams = forms.MultipleChoiceField(
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="What is given to a person and to their teams adds up.",
-        error_messages={
-            "invalid_choice": "There is no such team: load the page again.",
-            "invalid_pk_value": "There is no such team: load the page again.",
-        },
+        error_messages={"invalid_choice": "There is no such team: load the page again."},
     )
 
     def __init__(self, data: Any = None, *, user: User) -> None:
         limit = AccountLimit.objects.filter(user=user).first()
         given = {name: getattr(limit, name) for name in ("sees_all", "sees", "kills")} if limit else {}
-        initial = {**given, "limited": "on" if limit else "off", "teams": list(teams_of(user))}
+        initial = {**given, "limited": "on" if limit else "off", "teams": [team.pk for team in teams_of(user)]}
         super().__init__(data, initial=initial)
-        self.fields["teams"].queryset = teams()  # type: ignore[attr-defined]
+        self.fields["teams"].choices = [(str(team.pk), team.name) for team in teams()]  # type: ignore[attr-defined]
+
+    def clean_teams(self) -> list[Group]:
+        return list(teams().filter(pk__in=self.cleaned_data["teams"]))
 
     def clean(self) -> None:
         asked = self.cleaned_data

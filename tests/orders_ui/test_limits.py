@@ -368,6 +368,7 @@ class TestThePageOfAUsersAccounts:
             ({"kills": "5"}, "This field is required"),
             ({"limited": "on", "kills": "5", "teams": "99"}, "There is no such team"),
             ({"limited": "on", "kills": "5", "teams": "x"}, "There is no such team"),
+            ({"limited": "on", "kills": "5", "teams": "9" * 40}, "There is no such team"),
         ],
     )
     def test_says_what_is_wrong_and_loses_nothing(

@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Draft, append
 from killswitch.kills.models import Kill
-from tests.conftest import database_url
+from tests.conftest import database_url, unrecorded
 from tests.faults.stack import Stack
 from tests.test_every_url import EVERY_URL, QUERIES
 
@@ -112,6 +112,8 @@ def addresses(stack: Stack, people: dict[str, User]) -> dict[str, str]:
     now = timezone.now()
     kill = Kill.objects.create(idempotency_key=uuid.uuid4(), engaged_at=now, engaged_by_name="x", scope="all orders")
     append([Draft(kind=Kind.LOGGED_IN, at=now, sentence="somebody logged in")])
+    with unrecorded():
+        team = Group.objects.create(name="europe")
     given: dict[str, object] = {
         "account_id": 19816,
         "kill_id": kill.pk,
@@ -119,6 +121,7 @@ def addresses(stack: Stack, people: dict[str, User]) -> dict[str, str]:
         "name": "csv",
         "entry_id": Entry.objects.latest("id").pk,
         "user_id": people["desk2"].pk,
+        "team_id": team.pk,
         "provider_id": "sso",
         "pk": 1,
     }
