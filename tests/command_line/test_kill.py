@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from killswitch.audit.models import Entry, Kind
+from killswitch.health.models import Heartbeat
 from killswitch.kills.models import Kill, State
 from killswitch.kills.queries import as_json
 from killswitch.simulator.process import SimulatorProcess
@@ -24,8 +25,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def watchdog(shell: Shell) -> Iterator[subprocess.Popen[bytes]]:
     process = start([sys.executable, "manage.py", "watchdog"], {"DATABASE_URL": database_url()})
-    yield process
-    end(process)
+    try:
+        # A press waits a few seconds for somebody; on a busy machine the start of Python takes longer.
+        wait_for(lambda: Heartbeat.objects.filter(who=Heartbeat.Who.WATCHDOG).exists(), "the watchdog")
+        yield process
+    finally:
+        end(process)
 
 
 class TestFlat:
