@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from django.db import connection, transaction
 
+from killswitch import many_rows
+
 from . import chain
 from .models import Entry, Span
 
@@ -109,8 +111,7 @@ def _insert_piece(rows: Sequence[Sequence[Any]], columns: str) -> None:
                 for row in rows:
                     copy.write_row(row)
         else:
-            marks = ", ".join(["%s"] * len(_COLUMNS))
-            cursor.executemany(f"INSERT INTO {Entry._meta.db_table} ({columns}) VALUES ({marks})", rows)  # noqa: S608
+            many_rows.insert(cursor, f"INSERT INTO {Entry._meta.db_table} ({columns})", rows)
 
 
 def _end_spans(before: int, last: int) -> None:

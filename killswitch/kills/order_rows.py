@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import connection, models
 
+from killswitch import many_rows
+
 from .models import KilledOrder
 
 # Set once, when a sweep first sees the order.
@@ -24,25 +26,29 @@ def write_rows(rows: Collection[KilledOrder]) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # One statement: after executemany, which is a pipeline, the server never takes a transaction for idle.
-            cursor.execute(_upsert(connection.vendor), [list(column) for column in zip(*values, strict=True)])
+            columns = [list(column) for column in zip(*values, strict=True)]
+            cursor.execute(f"{_insert()} {_arrays()} {_or_change()}", columns)
         else:
-            cursor.executemany(_upsert(connection.vendor), values)
+            many_rows.insert(cursor, _insert(), values, _or_change())
 
 
 @cache
-def _upsert(vendor: str) -> str:
-    columns = [field.column for field in _FIELDS]
-    if vendor == "postgresql":
-        arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in _FIELDS)
-        given = f"SELECT * FROM unnest({arrays})"  # noqa: S608  (no part of it comes from outside)
-    else:
-        given = f"VALUES ({', '.join(['%s'] * len(columns))})"
-    changed = ", ".join(f'"{column}" = excluded."{column}"' for column in columns if column not in KEPT)
-    names = ", ".join(f'"{column}"' for column in columns)
-    return (
-        f"INSERT INTO {KilledOrder._meta.db_table} ({names}) {given} "
-        f"ON CONFLICT (sweep_id, order_id) DO UPDATE SET {changed}"
-    )
+def _insert() -> str:
+    names = ", ".join(f'"{field.column}"' for field in _FIELDS)
+    return f"INSERT INTO {KilledOrder._meta.db_table} ({names})"
+
+
+@cache
+def _or_change() -> str:
+    columns = [field.column for field in _FIELDS if field.column not in KEPT]
+    changed = ", ".join(f'"{column}" = excluded."{column}"' for column in columns)
+    return f"ON CONFLICT (sweep_id, order_id) DO UPDATE SET {changed}"
+
+
+@cache
+def _arrays() -> str:
+    arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in _FIELDS)
+    return f"SELECT * FROM unnest({arrays})"  # noqa: S608  (no part of it comes from outside)
 
 
 @cache
