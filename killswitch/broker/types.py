@@ -151,7 +151,7 @@ def is_plausible(number: Decimal) -> bool:
     )
 
 
-class Order(msgspec.Struct, kw_only=True, frozen=True):
+class Order(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One order as the broker last described it. Prices and quantities are exact decimals."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]

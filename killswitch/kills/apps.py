@@ -6,4 +6,4 @@ class KillsConfig(AppConfig):
     label = "kills"
 
     def ready(self) -> None:
-        from . import warmth  # noqa: F401  (listens to starts)
+        from . import readiness  # noqa: F401  (listens to starts)

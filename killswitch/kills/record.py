@@ -78,6 +78,7 @@ class Recorder:
         self._is_crowded = is_crowded
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._waiting: list[tuple[Note, asyncio.Future[bool]]] = []
+        self._urgent = 0  # of those, how many may not wait
         self._drain: asyncio.Task[None] | None = None
 
     async def commit(self, note: Note) -> None:
@@ -85,6 +86,7 @@ class Recorder:
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
         self._waiting.append((note, written))
+        self._urgent += not note.may_wait
         if self._drain is None or self._drain.done():
             self._drain = loop.create_task(self._commit_all())
         if not await written:
@@ -125,7 +127,7 @@ class Recorder:
 
     async def _let_cancels_go_first(self) -> None:
         for _ in range(round(ANSWERS_WAIT / LOOK_SECONDS)):
-            if not self._is_crowded() or not all(note.may_wait for note, _ in self._waiting):
+            if self._urgent or not self._is_crowded():
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -136,9 +138,11 @@ class Recorder:
         for count, (note, _) in enumerate(self._waiting):
             size += note.size
             if count and size > ROWS_IN_A_COMMIT:
-                batch, self._waiting = self._waiting[:count], self._waiting[count:]
-                return batch
-        batch, self._waiting = self._waiting, []
+                break
+        else:
+            count = len(self._waiting)
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._urgent -= sum(not note.may_wait for note, _ in batch)
         return batch
 
     async def _one_by_one(self, notes: list[Note]) -> list[bool | BaseException]:
