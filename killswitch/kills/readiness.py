@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 EVERY = 30.0  # seconds
 SENDERS = ("worker", "watchdog")
 # A kill makes objects by the hundred thousand and keeps them. By Python's defaults the collector would look through all
-# that a process has every few milliseconds, which was half of the time of 5,000 cancels.
+# that a process has again and again in the middle of it.
 COLLECT_AFTER = (50_000, 20, 50)
 
 
