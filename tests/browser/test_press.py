@@ -652,8 +652,8 @@ def test_trying_again_repeats_what_was_pressed_and_no_other_choice(opened: Open)
     assert Kill.objects.get().dry_run
 
 
-def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opened: Open) -> None:
-    page = opened()
+def press_that_arrives_and_is_not_answered(page: Page) -> None:
+    """Press so that the server gets it, while the page hears of a fault and cannot look what became of it."""
     held_up: list[Request] = []
 
     def hold_up(route: Route) -> None:
@@ -668,6 +668,11 @@ def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opene
     assert containing("pressed=kill").search(first.post_data or "")
     headers = {name: first.headers[name] for name in ("content-type", "x-csrftoken", "hx-request")}
     assert page.request.post(first.url, data=first.post_data, headers=headers).ok
+
+
+def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opened: Open) -> None:
+    page = opened()
+    press_that_arrives_and_is_not_answered(page)
     page.get_by_role("radio", name="latched").check()
     press(page)
     expect(trouble(page)).to_contain_text("Tried again: this form was already used for another kill")
@@ -684,19 +689,7 @@ def test_a_repeat_that_is_refused_is_not_taken_for_the_first_that_was_sent(opene
 
 def test_a_changed_press_of_which_nothing_is_known_is_not_taken_for_the_first_that_was_sent(opened: Open) -> None:
     page = opened()
-    held_up: list[Request] = []
-
-    def hold_up(route: Route) -> None:
-        held_up.append(route.request)
-        route.fulfill(status=500)
-
-    page.route("**/kills/", hold_up, times=1)
-    press(page)
-    expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
-    page.route("**/kills/by-key/**", lambda route: route.abort())
-    first = held_up[0]
-    headers = {name: first.headers[name] for name in ("content-type", "x-csrftoken", "hx-request")}
-    assert page.request.post(first.url, data=first.post_data, headers=headers).ok
+    press_that_arrives_and_is_not_answered(page)
     page.get_by_role("radio", name="latched").check()
     page.route("**/kills/", lambda route: route.abort(), times=1)
     press(page)
