@@ -20,8 +20,9 @@ from killswitch.kills.acknowledgements import unacknowledged
 from killswitch.kills.alarms import is_unattended
 from killswitch.kills.meanings import Alarm, standing
 from killswitch.kills.models import Kill, State
-from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills, touching, within
+from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills, within
 
+from .in_part import KillOnMine, on_accounts
 from .together import follows, together
 
 SHOWN = 5  # kills of a kind in the banner
@@ -132,13 +133,12 @@ class Page:
         return Banner(self.running_kills)
 
     @cached_property
-    def kills_in_part(self) -> list[Kill]:
-        """Return what runs or is latched on some accounts of the reader's, and on others."""
+    def kills_in_part(self) -> list[KillOnMine]:
+        """Return what runs or is latched on some accounts of the reader's and on others, or left some of theirs bad."""
         sees = self.accounts.sees
         if sees is None or not self.may_see:
             return []
-        whole = {each.kill.id for each in self._kills}
-        return [kill for kill in touching(running_kills(), sees) if kill.id not in whole]
+        return together(("in part", sees), lambda: on_accounts(sees), is_fresh=self._is_fresh)
 
     @cached_property
     def accounts(self) -> Accounts:

@@ -149,7 +149,7 @@ class Palette:
         if page.may_kill:
             yield from (_release(each.kill) for each in page.held_kills if each.may_release)
         if page.may_see:
-            for kill in page.kills_in_part[:MOST_OF_A_KIND]:
+            for kill in [each.kill for each in page.kills_in_part][:MOST_OF_A_KIND]:
                 yield Choice(f"kill by {kill.engaged_by_name}", reverse("kill", args=[kill.id]), "on some of yours")
             for kill in [each.kill for each in (*page.held_kills, *page.running_kills)][:MOST_OF_A_KIND]:
                 hint = "latched" if kill.is_held else "running"

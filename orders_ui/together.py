@@ -18,7 +18,7 @@ from killswitch.snapshot import read_as_of
 
 T = TypeVar("T")
 
-AT_MOST = 30  # kept at a time: kills that are followed, and what stands in every page's banner
+AT_MOST = 300  # kept at a time: kills that are followed, and what stands in the banner, for each set of accounts
 
 
 @dataclass

@@ -52,8 +52,8 @@ def accounts_of(user: AbstractBaseUser | AnonymousUser) -> Accounts:
     found = list(limits.values_list("sees_all", "sees", "kills"))
     if not found:
         return Accounts()
-    kills = frozenset(account_id for _, _, killed in found for account_id in killed)
-    seen = kills.union(account_id for _, each, _ in found for account_id in each)
+    kills = frozenset(account_id for _, _, killed in found for account_id in killed or ())
+    seen = kills.union(account_id for _, each, _ in found for account_id in each or ())
     return Accounts(None if any(sees_all for sees_all, _, _ in found) else seen, kills)
 
 

@@ -92,9 +92,10 @@ def _teams(request: HttpRequest, told: dict[str, Any], name: str) -> set[str] | 
     if NO_LIMIT in mine:
         return set()
     limited = set(teams().filter(account_limit__isnull=False).values_list("name", flat=True))
-    if missing := sorted(mine - limited):
-        _refuse(request, f"the team {missing[0]} has no accounts here yet: an administrator gives it some", name)
-    return mine
+    if not mine & limited:
+        _refuse(request, f"the team {min(mine)} has no accounts here yet: an administrator gives it some", name)
+    # Limits add up: a team that has no accounts yet takes nobody's away.
+    return mine & limited
 
 
 def _has(user: User, role: str, names: set[str] | None) -> bool:

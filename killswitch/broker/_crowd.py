@@ -1,11 +1,15 @@
-"""How many requests may be on their way at once: fewer while the broker throttles or grows slow, never only one."""
+"""How many requests may be on their way at once: fewer while the broker throttles or grows slow, never only one.
+
+Silence is no sign: a broker that does not answer gets as many as before, since thousands of cancels wait behind those.
+"""
 
 import asyncio
 import math
 import time
 
-LEAST = 8
+LEAST = 0.25  # of the most: even a broker that is always slow makes a kill no more than four times longer
 SHRINK = 0.7
+RECOVERED = 10.0  # seconds without a sign, after which all is as it was
 SHRINK_EVERY = 0.25  # seconds: a hundred refusals at once are one piece of news
 SLOW = 4.0  # times as long as usual
 SLOW_AT_LEAST = 0.5  # seconds: of a broker that answers in milliseconds, ten times that is nothing
@@ -43,28 +47,30 @@ class Crowd:
     def answered(self, latency: float) -> None:
         """Note an answer that took `latency` seconds."""
         now = time.monotonic()
+        if now - self._shrunk_at > RECOVERED:
+            self._grow(self._most - self.limit)
         self._usual = min(latency, self._usual * (1 + (now - self._usual_at) / FORGET))
         self._usual_at = now
         if self._heeds_latency and latency > max(SLOW * self._usual, SLOW_AT_LEAST):
             self.strained()
         elif self.limit < self._most:
             self._more += GROW
-            self._grow()
+            self._grow(int(self._more))
 
     def strained(self) -> None:
-        """Note that the broker refused for too many requests, or did not answer."""
+        """Note that the broker refused for too many requests."""
         now = time.monotonic()
         if now - self._shrunk_at < SHRINK_EVERY:
             return
         self._shrunk_at = now
-        fewer = max(min(LEAST, self._most), int(self.limit * SHRINK))
+        fewer = max(math.ceil(LEAST * self._most), int(self.limit * SHRINK))
         self._too_many += self.limit - fewer
         self.limit = fewer
 
-    def _grow(self) -> None:
-        if self._more >= 1:
-            self._more -= 1
-            self.limit += 1
+    def _grow(self, by: int) -> None:
+        self._more = max(0.0, self._more - by)
+        self.limit += by
+        for _ in range(by):
             self._give_back()
 
     def _give_back(self) -> None:

@@ -47,7 +47,7 @@ PRODUCTION = "https://api.clearstreet.com"
 PAGE_SIZE = 1000
 MAX_PAGES = 10_000  # a list that never ends is a broken list
 CALM_LOOK = 0.05  # seconds
-STRAINED = (429, 502, 503, 504)  # too many requests, and what gateways say of too many
+STRAINED = (429, 503)  # too many requests, and what gateways say of too many
 
 D = TypeVar("D")
 Guard = Callable[[], None]
@@ -348,12 +348,10 @@ class ClearStreet:
                 async with asyncio.timeout(self._timeouts.total):
                     reply = await self._transport.send(method, self.base_url + path + _query(params), self._headers)
             except TimeoutError:
-                crowd.strained()
                 raise OutcomeUnknown(
                     f"no answer within {self._timeouts.total:g} s", latency=time.monotonic() - started
                 ) from None
             except Exception as error:
-                crowd.strained()
                 # Whatever the transport raises, its text may carry the request: only its kind is passed on.
                 raise _transport_error(error, self.base_url, time.monotonic() - started) from None
             # An answer that repeats the key must not carry it into a table or onto a page.

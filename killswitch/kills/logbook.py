@@ -69,10 +69,10 @@ class Logbook:
 
         With `may_wait`, cancels that are still to leave go first.
         """
-        await self._write(drafts, sweep, may_wait=may_wait)
+        await self._write(drafts, sweep, is_answer=True, may_wait=may_wait)
 
     def carry(self, drafts: Iterable[Draft]) -> None:
-        """Make `drafts` stand in whatever is written next."""
+        """Make `drafts` stand in what is written next of the sweep itself: before the cancels that they lead to."""
         self._carried += drafts
 
     def turn(self, state: State) -> None:
@@ -114,11 +114,14 @@ class Logbook:
         *,
         last: Draft | None = None,
         is_announcement: bool = False,
+        is_answer: bool = False,
         may_wait: bool = False,
         settles: bool = False,
     ) -> None:
         """Commit in notes of a bearable size; what the sweep itself becomes is in the last one."""
-        carried, self._carried = self._carried, []
+        carried: list[Draft] = []
+        if not is_answer:
+            carried, self._carried = self._carried, []
         told, is_last = chain(carried, drafts), False
         turned, self._turned = self._turned, {}
         sweep, settles = {**turned, **sweep}, settles or bool(turned)

@@ -178,13 +178,20 @@ def by_key(request: HttpRequest, key: uuid.UUID) -> JsonResponse:
 
     A form may have been changed between two presses: whether the kill is of the fields in the address is said, too.
     """
-    found = within(Kill.objects.filter(idempotency_key=key), accounts_in(request).sees).first()
+    found = Kill.objects.filter(idempotency_key=key).first()
+    # One's own is found in any case: a limit that was narrowed meanwhile must not turn what was sent into NOT SENT.
+    if found and found.engaged_by_id != request.user.pk and not _is_within(request, found):
+        found = None
     told = {
         "kill": reverse("kill", args=[found.id]) if found else None,
         "is_of_these_fields": _is_of_these_fields(request, found) if found and request.GET else None,
         "csrf_token": get_token(request),
     }
     return JsonResponse(told, headers={"Cache-Control": "no-store"})
+
+
+def _is_within(request: HttpRequest, kill: Kill) -> bool:
+    return within(Kill.objects.filter(pk=kill.pk), accounts_in(request).sees).exists()
 
 
 def _is_of_these_fields(request: HttpRequest, kill: Kill) -> bool:

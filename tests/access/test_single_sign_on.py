@@ -12,7 +12,7 @@ from django.test import Client
 
 from killswitch.access.accounts import Accounts, accounts_of
 from killswitch.access.models import AccountLimit
-from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK, role_of
+from killswitch.access.roles import ADMINISTRATOR, COMPLIANCE, RISK_DESK, role_of, teams_of
 from killswitch.audit.models import Entry, Kind
 from tests.conftest import unrecorded
 
@@ -221,6 +221,11 @@ class TestTeams:
         assert why in answer.content.decode()
         assert not User.objects.exists()
         assert why in Entry.objects.get(kind=Kind.LOGIN_FAILED).sentence
+
+    def test_one_without_accounts_takes_nobody_elses_away(self, provider: IdentityProvider) -> None:
+        assert self.come(provider, "ks-europe", "ks-asia").status_code != 403
+        assert [team.name for team in teams_of(self.ann())] == ["europe"]
+        assert accounts_of(self.ann()).is_limited
 
     def test_who_is_known_and_lost_theirs_is_not_let_in(self, provider: IdentityProvider) -> None:
         self.come(provider, "ks-europe")

@@ -188,6 +188,24 @@ class TestAKill:
         assert "KILL RUNNING on accounts of yours and on others" in page
         assert "nobody acknowledged" not in page
 
+    def test_of_ones_own_is_found_by_its_key_however_the_limit_was_narrowed(self) -> None:
+        client = limited(kills=[1001])
+        ann = User.objects.get(username="ann")
+        kill = kill_of(1001, engaged_by_id=ann.pk)
+        limit_ann(kills=[1002])
+        assert client.get(f"/kills/by-key/{kill.idempotency_key}.json").json()["kill"] == f"/kills/{kill.pk}/"
+        Kill.objects.update(engaged_by_id=ann.pk + 1)
+        assert client.get(f"/kills/by-key/{kill.idempotency_key}.json").json()["kill"] is None
+
+    def test_that_ended_badly_on_theirs_stays_in_the_banner(self) -> None:
+        kill_of(1001, 1002, state=State.NOT_FLAT)
+        Sweep.objects.filter(account_id=1001).update(state=State.FLAT)
+        Sweep.objects.filter(account_id=1002).update(state=State.UNKNOWN)
+        client = limited(kills=[1002])
+        assert "NOT FLAT, OR NOT KNOWN, ON 1 ACCOUNT OF YOURS" in words(client.get("/kills/"))
+        limit_ann(kills=[1001])
+        assert "OF YOURS" not in words(client.get("/kills/")), "it is flat on theirs"
+
     def test_is_released_by_who_may_kill_on_all_its_accounts(self, settings: Any) -> None:
         kill = kill_of(1001, 1002, state=State.LATCHED, ended=None, latched=True, engaged_by_name="bob")
         client = limited(kills=[1001], sees=[1002])
