@@ -30,7 +30,7 @@ class Desk:
 
     @property
     def web(self) -> Process:
-        return next(process for process in self.stack._processes if process.log.stem == "web")
+        return next(process for process in self.stack.processes if process.log.stem == "web")
 
     def log_in(self, page: Page) -> None:
         page.goto("/login/")
