@@ -154,7 +154,7 @@ def test_the_end_of_a_kill_is_anchored(demo: Demo) -> None:
     last = wait_for(lambda: told if (told := last_line(file)).get("sequence", 0) >= end else None, "the anchor")
     assert last["sequence"] > end or last["hash"] == own_hash
     page = Person(demo, "compliance").get("/audit/")
-    assert f"<dt>file {file}</dt>" in page
+    assert f"<dt>Copy at file {file}</dt>" in page
     assert "ANCHORS" not in page
 
 
