@@ -178,12 +178,12 @@ class TestNothingStopsAnAppend:
     def test_not_that_it_is_long(self) -> None:
         only_on_postgresql()
         with connection.cursor() as cursor:
-            cursor.execute("SET idle_in_transaction_session_timeout = 500")
+            cursor.execute("SET idle_in_transaction_session_timeout = 1500")
         try:
-            append(draft(number) for number in range(40_000))
+            append(draft(number) for number in range(60_000))  # in one piece it would think for several seconds
         finally:
             connection.close()  # the next test gets a server that is as patient as before
-        assert Entry.objects.count() == 40_000
+        assert Entry.objects.count() == 60_000
 
     def test_not_another_level_of_isolation_that_the_server_prefers(self) -> None:
         only_on_postgresql()

@@ -50,9 +50,8 @@ class PostgreSQL:
         return f"postgresql://{SERVER_USER}@{host}:{self.port}/postgres"
 
     def start(self) -> None:
-        options = f"-c listen_addresses='{self._host}' -c unix_socket_directories='{self.folder}'"
-        if self._host:
-            options += f" -c port={self.port}"
+        # With its port: otherwise it takes that of PGPORT, which is another server's where the tests run on one.
+        options = f"-c listen_addresses='{self._host}' -c unix_socket_directories='{self.folder}' -c port={self.port}"
         self._run("pg_ctl", "--wait", f"--log={self.folder}/log", f"--options={options}", "start")
 
     def stop(self) -> None:
