@@ -78,10 +78,10 @@ class Firm:
         self.http.close()
         self.stack.end()
 
-    def accounts(self, seconds: float = 60) -> list[int]:
-        """Wait until the book has every account, and return them."""
+    def accounts(self) -> list[int]:
+        """Wait until the book has every account, of which it lists five a second, and return them."""
         expected = self.control.summary()["accounts"]
-        wait_for(lambda: Account.objects.exclude(listed_at=None).count() >= expected, "the book", seconds)
+        wait_for(lambda: Account.objects.exclude(listed_at=None).count() >= expected, "the book", 60 + expected / 2)
         return sorted(Account.objects.values_list("account_id", flat=True))
 
     def press(self, *, person: httpx.Client | None = None, **asked: Any) -> Press:
