@@ -141,7 +141,8 @@ class Logbook:
                 orders=changed,
                 sweep=sweep if is_last else {},
                 is_announcement=is_announcement,
-                may_wait=may_wait and not sweep and not settles,
+                # What became of an order is told in its turn: a later word must not be written before it.
+                may_wait=may_wait and not (sweep or settles or verdicts),
                 source=self._subject.actor.source,
                 settles=self._subject.kill_id if settles and is_last else None,
             )

@@ -8,8 +8,12 @@ from django.utils import timezone
 
 from killswitch import broker
 from killswitch.audit.models import Entry, Kind
+from killswitch.broker import Order
 from killswitch.kills.claims import Claim, claim
 from killswitch.kills.entries import Subject
+from killswitch.kills.hold import Hold
+from killswitch.kills.logbook import Logbook
+from killswitch.kills.orders import TouchedOrders
 from killswitch.kills.record import ANSWERS_WAIT, Note, Recorder
 
 from .conftest import Press
@@ -94,3 +98,23 @@ def test_what_a_sweep_goes_on_after_waits_for_no_cancel(claimed: Claim) -> None:
 
     record(lambda: True, use)
     assert waited[0] < ANSWERS_WAIT, "the answer to a mass cancel waited"
+
+
+@pytest.mark.parametrize(("status", "waits"), [("PENDING_CANCEL", True), ("CANCELED", False)])
+def test_what_became_of_an_order_is_told_in_its_turn(claimed: Claim, status: str, waits: bool) -> None:
+    notes: list[Note] = []
+
+    class Notes:
+        async def commit(self, note: Note) -> None:
+            notes.append(note)
+
+    now, subject = timezone.now(), Subject.of(claimed.kill, FIRST, "a worker")
+    sweep = claimed.sweeps[0].sweep
+    orders = TouchedOrders(sweep.id, [])
+    orders.see(Order(id="o", status=status), now)
+    log = Logbook(
+        sweep_id=sweep.id, token=claimed.token, subject=subject, orders=orders, recorder=Notes(), hold=Hold(0.0)
+    )
+    answer = subject.draft(Kind.ATTEMPT_ANSWERED, "something happened", now)
+    asyncio.run(log.note([answer], may_wait=True))
+    assert [note.may_wait for note in notes] == [waits]
