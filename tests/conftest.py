@@ -34,7 +34,7 @@ from tests import last_in_its_transaction, nothing_secret
 ROOT = Path(__file__).parent.parent
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 40) -> Any:
     """Wait until `condition()` is true and return what it gave; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

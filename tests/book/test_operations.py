@@ -171,14 +171,12 @@ class TestLookAt:
     def test_does_not_wait_where_there_is_a_list_and_saves_the_new_one_when_it_comes(
         self, make_simulator: Callable[..., SimulatorProcess], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        simulator = make_simulator("--accounts", "1", "--orders", "3", "--latency-ms", "600")
+        simulator = make_simulator("--accounts", "1", "--orders", "3", "--latency-ms", "2000")
         now = timezone.now()
         save(FIRST, whole(order("a")), now - timedelta(seconds=40))
         monkeypatch.setattr(operations, "GLANCE_SECONDS", 0.05)
         for _ in range(3):
-            started = time.monotonic()
             look_at(FIRST, now=now)
-            assert time.monotonic() - started < 0.5
         assert [o.id for o in queries.open_book(FIRST).orders] == ["a"]
         wait_for(lambda: len(queries.open_book(FIRST).orders) == 3, "the late list")
         assert len(simulator.control.log()) == 1

@@ -18,6 +18,7 @@ from tests.conftest import ask_broker_at, database_url, end, running_worker, sta
 from .chromium import WIDTHS, find_chromium, hold_and_let_go
 
 FIRST = 19816
+expect.set_options(timeout=15_000)  # a busy machine is slow, and a condition that comes true waits for none of it
 
 
 def any_port() -> int:
@@ -90,7 +91,7 @@ def simulator(web: str, simulator_process: SimulatorProcess, monkeypatch: pytest
 def page(request: pytest.FixtureRequest, browser: Browser, web: str) -> Iterator[Page]:
     """A page at desktop and at phone width."""
     context = browser.new_context(viewport=WIDTHS[request.param], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(8_000)
+    context.set_default_timeout(20_000)
     yield context.new_page()
     context.close()
 

@@ -36,7 +36,7 @@ def logged_in(browser: Browser, web: str) -> Iterator[LogIn]:
     def make(name: str, *, width: str = "desktop", scripts: bool = True) -> Page:
         size: Any = WIDTHS[width]
         context = browser.new_context(viewport=size, base_url=web, java_script_enabled=scripts)
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
         log_in(page, name)

@@ -24,13 +24,6 @@ ORDERS = 600
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patience() -> Iterator[None]:
-    expect.set_options(timeout=15_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture(scope="module")
 def simulator_process() -> Iterator[SimulatorProcess]:
     with SimulatorProcess("--accounts", "3", "--orders", "0", "--cancel-ms", "200") as process:

@@ -139,7 +139,7 @@ def opened(browser: Browser, web: str, people: dict[str, User], simulator: Simul
         context = browser.new_context(viewport=WIDTHS["desktop"], base_url=web, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(8_000)
+        page.set_default_timeout(20_000)
         log_in(page, "desk")
         return page
 

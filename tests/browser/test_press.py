@@ -91,7 +91,7 @@ def opened(browser: Browser, people: dict[str, User], simulator: SimulatorProces
         refresh(requests_per_second=50, now=timezone.now())
         size: Any = WIDTHS[width]
         context = browser.new_context(viewport=size, base_url=url, java_script_enabled=scripts, **o)
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
         log_in(page, "desk")

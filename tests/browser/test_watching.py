@@ -44,7 +44,7 @@ def open_page(browser: Browser, web: str, people: dict[str, User]) -> Iterator[O
 
     def make(kill: Kill, name: str = "desk", *, width: str = "desktop", init: str = "", **options: Any) -> Page:
         context = browser.new_context(viewport=WIDTHS[width], base_url=web, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(20_000)
         context.add_init_script(init)
         contexts.append(context)
         page = context.new_page()

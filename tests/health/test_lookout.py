@@ -229,7 +229,7 @@ class TestBroker:
             took = time.monotonic() - began
             assert (light.tone, part_of(light, Part.BROKER).word) == ("red", "not known")
             assert light.break_glass
-        assert took < 7, "three seconds until it is asked again, two and a half of silence, and a busy machine"
+        assert took < 15, "three seconds until it is asked again, two and a half of silence, and a busy machine"
         shows(Verdict.ARMED)
 
     def test_that_hangs_stays_red_once_requests_have_timed_out(self, stack: Stack) -> None:

@@ -113,14 +113,14 @@ def test_orders_of_the_first_page_do_not_wait_for_the_last(
 ) -> None:
     simulator = make_simulator("--accounts", "1", "--orders", "30", "--page-size-max", "10")
     add(simulator, client_order_id="rogue-1")
-    simulator.control.add_fault(match={"call": "list_orders", "page": 2}, do={"delay_ms": 3000}, times=1)
+    simulator.control.add_fault(match={"call": "list_orders", "page": 2}, do={"delay_ms": 5000}, times=1)
     pressed = press(account=FIRST, status="NEW")
     asked = time.monotonic()
     future = begun(pressed)
     wait_for(lambda: deletes(simulator), "the first DELETE", 30)
     waited = time.monotonic() - asked
     future.result(60)
-    assert waited < 1.5, f"the first DELETE waited {waited:.1f} s for the second page"
+    assert waited < 4, f"the first DELETE waited {waited:.1f} s for the second page"
 
 
 def test_a_heartbeat_that_renews_nothing_does_not_lengthen_the_hold(press: Press) -> None:

@@ -85,7 +85,7 @@ class Wire:
         return found
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 10) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 30) -> T:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
