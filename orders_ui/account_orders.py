@@ -123,11 +123,10 @@ def matching(book: OpenBook, orders: OrderFilter) -> Matching:
 
 def _match(listed: list[Order], orders: OrderFilter) -> Matching:
     found = listed if orders.is_empty else [order for order in listed if orders.matches(order)]
-    tally = Tally()
-    for order in found:
-        worth = order.open_notional
-        tally.add(orders=1, stops=order.is_stop, unpriced=worth is None, notional=worth or Decimal(0))
-    return Matching(found, tally)
+    worth = [order.open_notional for order in found]
+    priced = [notional for notional in worth if notional is not None]
+    stops = sum(order.is_stop for order in found)
+    return Matching(found, Tally(len(found), stops, len(worth) - len(priced), sum(priced, Decimal(0))))
 
 
 def in_order(book: OpenBook, orders: OrderFilter, column: OrderColumn) -> Sorted:

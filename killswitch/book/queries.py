@@ -32,7 +32,15 @@ ORDERS_KEPT = 60_000  # in each process, of the accounts that were looked at las
 # What comes of a list that was kept and is damaged.
 UNREADABLE = (zlib.error, msgspec.DecodeError)
 
-_unpack = msgspec.json.Decoder(list[Order])
+
+class _Listed(Order, kw_only=True, frozen=True, gc=False):
+    """An order as it was kept: what the broker wrote was judged when it was listed."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+_unpack = msgspec.json.Decoder(list[_Listed])
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,11 @@ def open_book(account_id: int) -> OpenBook:
     snapshot: Snapshot | None = getattr(account, "snapshot", None)
     if snapshot is None:
         return OpenBook(account, [])
-    return _kept.put(account_id, OpenBook(account, _unpack.decode(zlib.decompress(snapshot.orders)), snapshot.listing))
+    return _kept.put(account_id, OpenBook(account, _unpacked(snapshot), snapshot.listing))
+
+
+def _unpacked(snapshot: Snapshot) -> list[Order]:
+    return list(_unpack.decode(zlib.decompress(snapshot.orders)))
 
 
 def _listing(account: Account | None) -> uuid.UUID | None:

@@ -104,6 +104,8 @@ def parse_time(text: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
+        if time.tzinfo is UTC:
+            return time
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
@@ -151,7 +153,7 @@ def is_plausible(number: Decimal) -> bool:
     )
 
 
-class Order(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+class Order(msgspec.Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True):
     """One order as the broker last described it. Prices and quantities are exact decimals."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]

@@ -1,10 +1,11 @@
-"""Write the rows of orders, thousands at a time: what is written of each stands between a cancel and the next."""
+"""Make and write rows of orders, thousands at a time: what is written of each stands between a cancel and the next."""
 
 from collections.abc import Callable, Collection
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, models
 
 from killswitch import many_rows
 
@@ -13,6 +14,16 @@ from .models import KilledOrder
 # Set once, when a sweep first sees the order.
 KEPT = ("sweep_id", "order_id", "filled_before")
 _FIELDS = [field for field in KilledOrder._meta.concrete_fields if field.name != "id"]
+_DEFAULTS = {field.attname: field.get_default() for field in KilledOrder._meta.concrete_fields}
+
+
+def new_row(sweep_id: int, order_id: str, now: datetime) -> KilledOrder:
+    """Return the row of an order of which nothing is known yet.
+
+    As if it came from the database: Django takes four times as long to make one of fields by name.
+    """
+    values = {**_DEFAULTS, "sweep_id": sweep_id, "order_id": order_id, "updated_at": now}
+    return KilledOrder.from_db(DEFAULT_DB_ALIAS, list(values), list(values.values()))
 
 
 def write_rows(rows: Collection[KilledOrder]) -> None:

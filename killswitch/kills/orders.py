@@ -9,6 +9,7 @@ from killswitch.broker import Order, OrderStatus
 
 from . import clock
 from .models import KilledOrder, Outcome
+from .order_rows import new_row
 
 ENDS = {
     OrderStatus.FILLED: Outcome.FILLED,
@@ -186,7 +187,7 @@ class TouchedOrders:
 
     def _row(self, order_id: str, now: datetime) -> KilledOrder:
         if order_id not in self._rows:
-            row = KilledOrder(sweep_id=self._sweep_id, order_id=order_id, updated_at=now)
+            row = new_row(self._sweep_id, order_id, now)
             self._rows[order_id] = self._changed[order_id] = row
         return self._rows[order_id]
 
