@@ -1,7 +1,7 @@
 """Make and write rows of orders, thousands at a time: what is written of each stands between a cancel and the next."""
 
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any
 
@@ -71,7 +71,12 @@ def _writer(field: "models.Field[Any, Any]", vendor: str) -> Callable[[Any], Any
     """Return what turns a value of this field into one that the driver takes."""
     if isinstance(field, models.DateTimeField) and vendor == "sqlite":
         # Of a thousand orders most are asked, accepted and ended at the same time.
-        return lru_cache(maxsize=1000)(lambda value: field.get_db_prep_value(value, connection))
+        return lru_cache(maxsize=1000)(_sqlite_time)
     if isinstance(field, models.DateTimeField | models.BooleanField | models.IntegerField | models.ForeignKey):
         return lambda value: value
     return lambda value: None if value is None else field.get_prep_value(value)
+
+
+def _sqlite_time(value: datetime | None) -> str | None:
+    """Write a time as Django does for SQLite: in UTC, and without saying so."""
+    return None if value is None else str(value.astimezone(UTC).replace(tzinfo=None))
