@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from celery.fixups.django import DjangoWorkerFixup
+from celery.signals import task_postrun, task_prerun
+from django.db import connection
 from django.utils import timezone
 
 from killswitch.audit.models import Entry, Kind
 from killswitch.audit.operations import Actor
+from killswitch.celery import app
 from killswitch.kills.models import Kill, State
 from killswitch.kills.operations import ring
 from killswitch.kills.release import release
+from killswitch.kills.tasks import run_kill
 from killswitch.simulator.process import SimulatorProcess
 from tests.conftest import database_url, end, start, wait_for
 
@@ -110,3 +115,22 @@ def test_a_worker_that_is_told_to_end_hands_over_at_once(
 def state_of(kill: Kill) -> str:
     kill.refresh_from_db()
     return kill.state
+
+
+def test_a_task_finds_the_connection_of_the_one_before() -> None:
+    around = DjangoWorkerFixup(app)
+    connection.ensure_connection()
+    connection.close_at = None  # young
+    kept = connection.connection
+    around.on_task_prerun(run_kill)
+    task_prerun.send(sender=run_kill)
+    task_postrun.send(sender=run_kill)
+    around.on_task_postrun(run_kill)
+    assert connection.connection is kept
+
+
+def test_a_task_leaves_no_connection_behind_that_is_too_old() -> None:
+    connection.ensure_connection()
+    connection.close_at = 0
+    task_postrun.send(sender=run_kill)
+    assert connection.connection is None
