@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from threading import Lock
 from typing import Any
 
 from django.http import HttpRequest
@@ -29,6 +30,7 @@ class Followed:
 
     def __init__(self, kill_id: uuid.UUID, request: HttpRequest) -> None:
         self._tables: dict[str, str] = {}
+        self._drawing = Lock()
         with one_moment():
             self.view = view = KillView(get_object_or_404(Kill, pk=kill_id))
             self.marks = view.marks
@@ -43,11 +45,13 @@ class Followed:
 
     def table(self, name: str, request: HttpRequest) -> str:
         """Return one of the tables, which are the same for everybody."""
-        if name not in self._tables:
-            drawn = render_to_string(TABLES[name], {"kill": self.view, "is_part": True}, request)
-            # The ends of lines between tags are a sixth of it.
-            self._tables[name] = BETWEEN_TAGS.sub("><", drawn)
-        return self._tables[name]
+        # Many wait for the same reading: all of them would begin to draw at the moment that it is there.
+        with self._drawing:
+            if name not in self._tables:
+                drawn = render_to_string(TABLES[name], {"kill": self.view, "is_part": True}, request)
+                # The ends of lines between tags are a sixth of it.
+                self._tables[name] = BETWEEN_TAGS.sub("><", drawn)
+            return self._tables[name]
 
 
 def followed(kill_id: uuid.UUID, request: HttpRequest, *, is_fresh: bool) -> Followed:

@@ -18,6 +18,10 @@ from killswitch.snapshot import read_as_of
 
 T = TypeVar("T")
 
+# What takes long to make is made less often, up to so many times TOGETHER_SECONDS apart: a kill of hundreds of accounts
+# needs the processor more than those who watch it.
+QUICKLY_MADE = 0.05  # seconds
+SLOWEST = 4.0
 AT_MOST = 300  # kept at a time: kills that are followed, and what stands in the banner, for each set of accounts
 
 
@@ -25,6 +29,7 @@ AT_MOST = 300  # kept at a time: kills that are followed, and what stands in the
 class _Shared:
     lock: Lock = field(default_factory=Lock)
     made_at: float = float("-inf")
+    took: float = 0.0  # seconds
     value: Any = None
     failed_at: float = float("-inf")
     error: Exception | None = None
@@ -35,7 +40,7 @@ _lock = Lock()
 
 
 def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
-    """Return what `make` makes: made now where `is_fresh`, else at most TOGETHER_SECONDS ago.
+    """Return what `make` makes: made now where `is_fresh`, else at most TOGETHER_SECONDS ago, or some times as long.
 
     Whoever asks while it is being made waits for it; what `make` raises is raised to all of them: one after the other
     would wait for the same failure, and the page that somebody presses on would find no free thread.
@@ -45,19 +50,24 @@ def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
     asked_at = time.monotonic()
     with shared.lock:
         # What somebody else began to make after the question is as fresh as what would be made now.
-        least = asked_at if is_fresh else asked_at - settings.TOGETHER_SECONDS
+        least = asked_at if is_fresh else asked_at - _patience(shared.took)
         if shared.made_at < least:
             if shared.error is not None and shared.failed_at >= asked_at:
                 raise shared.error
-            as_of = read_as_of()
+            as_of, began = read_as_of(), time.monotonic()
             try:
                 shared.value = make()
             except Exception as error:
                 shared.error, shared.failed_at = error, time.monotonic()
                 raise
-            shared.made_at, shared.error = as_of, None
+            shared.made_at, shared.error, shared.took = as_of, None, time.monotonic() - began
         value: T = shared.value
         return value
+
+
+def _patience(took: float) -> float:
+    """Say how old something may be that took so long to make. Both in seconds."""
+    return float(settings.TOGETHER_SECONDS) * min(max(1.0, took / QUICKLY_MADE), SLOWEST)
 
 
 def follows(request: HttpRequest) -> bool:

@@ -7,15 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from killswitch.access.roles import COMPLIANCE, RISK_DESK
 from killswitch.kills.models import Kill, Outcome
 from killswitch.snapshot import one_moment, read_as_of
-from orders_ui.together import forget, together
+from orders_ui.followed import followed
+from orders_ui.together import QUICKLY_MADE, SLOWEST, forget, together
 from tests.conftest import wait_for
 
 from .conftest import client_of
@@ -58,6 +61,27 @@ class TestFollowingAKill:
         of_the_second = queries_of(second, kill)
         assert not [sql for sql in of_the_second if "kills_" in sql]
         assert len(of_the_second) < 13
+
+    def test_draws_a_table_once_for_all_who_waited_for_it(self, kill: Kill, rf: RequestFactory) -> None:
+        begun, second = [], threading.Event()
+
+        def draws(template: Any, **_: Any) -> None:
+            if template.name == "_kill_accounts.html":
+                begun.append(template)
+                if len(begun) > 1:
+                    second.set()
+                second.wait(0.5)
+
+        request = rf.get("/")
+        request.user = AnonymousUser()
+        shared = followed(kill.id, request, is_fresh=True)
+        template_rendered.connect(draws)
+        try:
+            with ThreadPoolExecutor(4) as threads:
+                tables = set(threads.map(lambda _: shared.table("kill-accounts", request), range(4)))
+        finally:
+            template_rendered.disconnect(draws)
+        assert (len(begun), len(tables)) == (1, 1)
 
     def test_gives_each_a_form_of_their_own(self, kill: Kill) -> None:
         first, second = client_of("first", RISK_DESK), client_of("second", RISK_DESK)
@@ -156,6 +180,18 @@ class TestTogether:
                 with pytest.raises(ValueError, match="not now"):
                     each.result(10)
         assert len(tried) < 5
+
+    def test_what_took_long_to_make_may_be_older(self, settings: Any) -> None:
+        def slow() -> str:
+            wait_for(lambda: time.monotonic() > began + 10 * QUICKLY_MADE, "time to pass")
+            return "old"
+
+        began = time.monotonic()
+        together("slow", slow, is_fresh=False)
+        settings.TOGETHER_SECONDS = (time.monotonic() - began) / 2
+        assert together("slow", lambda: "new", is_fresh=False) == "old"
+        settings.TOGETHER_SECONDS /= 2 * SLOWEST
+        assert together("slow", lambda: "new", is_fresh=False) == "new"
 
     @pytest.mark.django_db(transaction=True)
     def test_what_is_read_in_an_older_moment_is_not_taken_for_new(self, settings: Any) -> None:
