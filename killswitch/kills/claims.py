@@ -90,6 +90,8 @@ def _my_roster(claim: Claim) -> QuerySet[Kill]:
 
 
 def _take_roster(kill: Kill, token: uuid.UUID) -> bool:
+    if kill.roster == Roster.GIVEN:  # for good, and a DELETE waits for each statement
+        return False
     pending = Kill.objects.filter(is_free(), _roster_is_open(), id=kill.id)
     return pending.update(lease_token=token, lease_until=lease(LEASE)) == 1
 
