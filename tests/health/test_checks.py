@@ -101,7 +101,9 @@ class TestBook:
 
     def test_is_well_while_it_is_fresh(self) -> None:
         self.fill(seconds_ago=2)
-        assert only(alive.check_book()) == Found(Part.BOOK, None, "1 lists, the oldest 2 s old")
+        found = only(alive.check_book())
+        assert (found.part, found.fault) == (Part.BOOK, None)
+        assert re.fullmatch(r"1 lists, the oldest ([2-9]|\d\d) s old", found.says)
 
     def test_is_said_to_be_old(self) -> None:
         self.fill(seconds_ago=70)
@@ -263,7 +265,8 @@ class TestAlive:
 
     def test_one_worker_is_enough(self) -> None:
         self.beat("worker", "celery@a", seconds_ago=100)
-        assert only(alive.check_workers(lambda: 60.0)).says == "celery@a was last heard of 100 s ago"
+        says = only(alive.check_workers(lambda: 60.0)).says
+        assert re.fullmatch(r"celery@a was last heard of 1[0-5]\d s ago", says)
         self.beat("worker", "celery@b")
         found = only(alive.check_workers(lambda: 60.0))
         assert (found.fault, found.says) == (None, "celery@b took a task within 20 ms")
@@ -303,7 +306,8 @@ class TestAlive:
         self.beat("watchdog", "host-a")
         self.beat("watchdog", "host-b", seconds_ago=90)
         found = only(alive.check_watchdogs())
-        assert (found.fault, found.says) == (None, "looks: host-a; host-b was last heard of 90 s ago")
+        assert found.fault is None
+        assert re.fullmatch(r"looks: host-a; host-b was last heard of (9\d|1\d\d) s ago", found.says)
 
     def test_a_watchdog_that_is_cut_off_is_told_of(self) -> None:
         self.beat("watchdog", "host-a", trouble="no connection")

@@ -54,20 +54,22 @@ class TestStrip:
 
     def test_is_a_word_and_an_age_where_all_is_well(self, desk_client: Client) -> None:
         shine(seconds_ago=3)
-        assert strip_of(desk_client) == "ARMED checked 3 s ago"
+        assert re.fullmatch(r"ARMED checked ([3-9]|\d\d) s ago", strip_of(desk_client))
         assert 'class="light green"' in section_of(desk_client)
 
     def test_says_what_is_down_and_what_happens_instead(self, desk_client: Client) -> None:
         shine(Verdict.SLOWER, redis=Fault.REDIS_GONE)
         shown = strip_of(desk_client)
-        assert shown.startswith("ARMED, BY THE SLOWER WAY checked 0 s ago Redis does not answer: the watchdog takes up")
+        assert re.match(
+            r"ARMED, BY THE SLOWER WAY checked \d+ s ago Redis does not answer: the watchdog takes up", shown
+        )
         assert BREAK_GLASS not in shown
         assert 'class="light amber"' in section_of(desk_client)
 
     def test_says_what_to_do_where_it_is_not_armed(self, desk_client: Client) -> None:
         shine(Verdict.NOT_ARMED, **DOWN)
         shown = strip_of(desk_client)
-        assert shown.startswith("NOT ARMED checked 0 s ago The key is refused")
+        assert re.match(r"NOT ARMED checked \d+ s ago The key is refused", shown)
         assert Fault.KEY_REFUSED.value.do in shown
         assert Fault.DISK_LOW.value.says in shown
         assert BREAK_GLASS in shown
