@@ -18,7 +18,7 @@ from tests.conftest import ask_broker_at, database_url, end, running_worker, sta
 from .chromium import WIDTHS, find_chromium, hold_and_let_go
 
 FIRST = 19816
-expect.set_options(timeout=15_000)  # a busy machine is slow, and a condition that comes true waits for none of it
+expect.set_options(timeout=40_000)  # a busy machine is slow, and a condition that comes true waits for none of it
 
 
 def any_port() -> int:
@@ -91,7 +91,7 @@ def simulator(web: str, simulator_process: SimulatorProcess, monkeypatch: pytest
 def page(request: pytest.FixtureRequest, browser: Browser, web: str) -> Iterator[Page]:
     """A page at desktop and at phone width."""
     context = browser.new_context(viewport=WIDTHS[request.param], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     yield context.new_page()
     context.close()
 
@@ -105,4 +105,4 @@ def hold(page: Page, name: str) -> None:
         button.click()
     else:
         hold_and_let_go(page, button)
-    expect(page).to_have_url(re.compile(r"/kills/[0-9a-f-]{36}/$"), timeout=15_000)
+    expect(page).to_have_url(re.compile(r"/kills/[0-9a-f-]{36}/$"))

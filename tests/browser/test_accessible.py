@@ -60,7 +60,7 @@ def state(request: pytest.FixtureRequest) -> State:
 def visit(browser: Browser, web: str, everybody: dict[str, User], state: State) -> Iterator[Page]:
     """The page in the state that the test is called with."""
     context = browser.new_context(viewport=WIDTHS["desktop"], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     if state.who:
         client = Client()
         client.force_login(everybody[state.who])

@@ -38,7 +38,7 @@ def stuck(simulator: SimulatorProcess, people: dict[str, User]) -> Kill:
 def plain_page(request: pytest.FixtureRequest, browser: Browser, web: str) -> Iterator[Page]:
     """A page without JavaScript."""
     context = browser.new_context(viewport=WIDTHS[request.param], base_url=web, java_script_enabled=False)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     yield context.new_page()
     context.close()
 

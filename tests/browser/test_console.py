@@ -31,7 +31,7 @@ def open_page(
     browser: Browser, web: str, simulator: SimulatorProcess, people: dict[str, User], said: list[str]
 ) -> Iterator[Open]:
     context = browser.new_context(viewport=WIDTHS["desktop"], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
 
     def make(kill: Kill) -> Page:
         page = context.new_page()

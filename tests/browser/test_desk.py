@@ -42,7 +42,7 @@ def log_in(page: Page, name: str) -> None:
 
 
 def see_flat(page: Page) -> None:
-    expect(page.get_by_text("FLAT", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("FLAT", exact=True)).to_be_visible()
 
 
 def bottom(page: Page, name: str) -> float:

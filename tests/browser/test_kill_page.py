@@ -29,7 +29,7 @@ def width(request: pytest.FixtureRequest) -> str:
 def visit(browser: Browser, web: str, people: dict[str, User], width: str) -> Iterator[Visit]:
     """Open a page in one of the states that are known by their names."""
     context = browser.new_context(viewport=WIDTHS[width], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
 
     def open_it(name: str) -> Page:
         state: State = BY_NAME[name]

@@ -36,7 +36,7 @@ def logged_in(browser: Browser, web: str) -> Iterator[LogIn]:
     def make(name: str, *, width: str = "desktop", scripts: bool = True) -> Page:
         size: Any = WIDTHS[width]
         context = browser.new_context(viewport=size, base_url=web, java_script_enabled=scripts)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(40_000)
         contexts.append(context)
         page = context.new_page()
         log_in(page, name)
@@ -66,19 +66,19 @@ class TestALatchedKill:
     ) -> None:
         first, second = (logged_in(name, width=width, scripts=scripts) for name in ("desk", "desk2"))
         press(first, latched=True)
-        expect(state(first)).to_have_text("LATCHED", timeout=20_000)
+        expect(state(first)).to_have_text("LATCHED")
         expect(first.get_by_text(containing("another person of the risk desk has to release it"))).to_be_visible()
-        assert first.get_by_label("Why it is released").count() == 0
+        expect(first.get_by_label("Why it is released")).to_have_count(0)
         kill = Kill.objects.get()
 
         # What arrives is canceled, counted and named, on a page that follows by itself.
         arrived = simulator.control.add_orders(FIRST, order={"side": "SELL", "status": "NEW"})[0]["id"]
-        expect(first.locator(".loud.late")).to_contain_text(f"1 order on account {FIRST}", timeout=20_000)
-        expect(first.locator("#banner")).to_contain_text("1 late arrival", timeout=20_000)
+        expect(first.locator(".loud.late")).to_contain_text(f"1 order on account {FIRST}")
+        expect(first.locator("#banner")).to_contain_text("1 late arrival")
         expect(first.locator("tr", has_text=arrived)).to_contain_text("late")
         # The page may still stand at the moment before the order came: it says so once the order is gone.
-        expect(first.locator("tr", has_text=arrived)).to_contain_text("canceled", timeout=20_000)
-        expect(state(first)).to_have_text("LATCHED", timeout=20_000)
+        expect(first.locator("tr", has_text=arrived)).to_contain_text("canceled")
+        expect(state(first)).to_have_text("LATCHED")
         assert simulator.control.book(FIRST, open=True) == []
         assert no_sideways_scroll(first)
 
@@ -99,7 +99,7 @@ class TestALatchedKill:
             see_flat(page)
             expect(page.locator("#kill")).to_contain_text("What sent the orders is stopped")
             expect(page.locator("#banner")).not_to_contain_text("LATCHED")
-            assert page.get_by_role("heading", name="Release").count() == 0
+            expect(page.get_by_role("heading", name="Release")).to_have_count(0)
             assert no_sideways_scroll(page)
         kill.refresh_from_db()
         assert (kill.state, kill.released_by_name) == ("flat", "desk2")
@@ -109,7 +109,7 @@ class TestALatchedKill:
     def test_is_held_on_without_a_reason(self, width: str, scripts: bool, logged_in: LogIn) -> None:
         first, second = (logged_in(name, width=width, scripts=scripts) for name in ("desk", "desk2"))
         press(first, latched=True)
-        expect(state(first)).to_have_text("LATCHED", timeout=20_000)
+        expect(state(first)).to_have_text("LATCHED")
         second.goto(f"{first.url.split('#')[0]}release/")
         second.get_by_label("Why it is released").fill("   ")
         second.get_by_role("button", name="Release").click()
@@ -132,7 +132,7 @@ class TestTheReleaseForm:
         reason = second.get_by_label("Why it is released")
         reason.press_sequentially("False ")
         simulator.control.add_orders(FIRST, order={"side": "SELL", "status": "NEW"})
-        expect(second.locator(".loud.late")).to_be_visible(timeout=20_000)
+        expect(second.locator(".loud.late")).to_be_visible()
         reason.press_sequentially("alarm")
         expect(reason).to_have_value("False alarm")
         expect(reason).to_be_focused()
@@ -147,7 +147,7 @@ class TestTheReleaseForm:
             page.get_by_role("row", name=containing("latched")).get_by_role("link").click()
             page.get_by_label("Why it is released").fill("False alarm")
         second.get_by_role("button", name="Release").click()
-        expect(third.get_by_label("Why it is released")).to_have_count(0, timeout=10_000)
+        expect(third.get_by_label("Why it is released")).to_have_count(0)
         see_flat(third)
 
     def test_is_on_a_page_of_its_own_where_there_are_no_scripts(self, logged_in: LogIn) -> None:
@@ -181,7 +181,7 @@ class TestADryRun:
         page.get_by_label("once").check()
         expect(page.get_by_text("A dry run cannot be latched")).not_to_be_visible()
         page.get_by_role("button", name="DRY RUN, nothing is sent").click()
-        expect(state(page)).to_have_text("DRY RUN: NOT FLAT", timeout=20_000)
+        expect(state(page)).to_have_text("DRY RUN: NOT FLAT")
         expect(page.get_by_role("heading", name="Would have been canceled")).to_be_visible()
         assert len(simulator.control.book(FIRST, open=True)) == before
         assert Kill.objects.get().dry_run

@@ -53,7 +53,7 @@ def desk(people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> Iterator[D
 @pytest.fixture(params=WIDTHS)
 def page(request: pytest.FixtureRequest, browser: Browser, desk: Desk) -> Iterator[Page]:
     context = browser.new_context(viewport=WIDTHS[request.param], base_url=desk.address)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     yield context.new_page()
     context.close()
 

@@ -68,7 +68,7 @@ def accounts(simulator: SimulatorProcess) -> list[int]:
 
 @pytest.fixture
 def desk(accounts: list[int], page: Page) -> Page:
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(40_000)
     log_in(page, "desk")
     expect(page).to_have_title(containing("Desk"))
     return page
@@ -77,7 +77,7 @@ def desk(accounts: list[int], page: Page) -> Page:
 @pytest.fixture
 def account(simulator: SimulatorProcess, page: Page) -> Page:
     """The page of the account with many orders."""
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(40_000)
     log_in(page, "desk")
     page.goto(f"/accounts/{MANY}/")
     return page
@@ -102,6 +102,12 @@ def is_poll(request: Request) -> bool:
 def shown_orders(page: Page) -> list[str]:
     found: list[str] = page.eval_on_selector_all("tr[id^=order-]", "found => found.map(row => row.id)")
     return found
+
+
+def follow(page: Page, name: str) -> None:
+    """Click a plain link and wait until the page that it leads to is there, down to its last row."""
+    with page.expect_navigation():
+        page.get_by_role("link", name=name).click()
 
 
 def scroll_until(page: Page, count: int, seconds: float = 60) -> None:
@@ -136,7 +142,7 @@ class TestTheDesk:
         expect(rows(desk)).to_have_count(5)
         expect(desk.get_by_text("5 of 203 accounts shown")).to_be_visible()
         Account.objects.filter(account_id=50_101).update(open_orders=777, listed_at=timezone.now())
-        expect(desk.locator("#row-50101")).to_contain_text("777", timeout=15_000)
+        expect(desk.locator("#row-50101")).to_contain_text("777")
         expect(rows(desk)).to_have_count(5)
         expect(desk.get_by_label("Account or name")).to_be_focused()
         desk.reload()
@@ -150,7 +156,7 @@ class TestTheDesk:
         for account_id in (FIRST, 50_002):
             desk.get_by_role("checkbox", name=f"Select account {account_id}", exact=True).check()
         Account.objects.filter(account_id=50_002).update(open_orders=888, listed_at=timezone.now())
-        expect(desk.locator("#row-50002")).to_contain_text("888", timeout=15_000)
+        expect(desk.locator("#row-50002")).to_contain_text("888")
         desk.get_by_role("link", name="Account", exact=True).click()
         expect(rows(desk).first).to_contain_text(str(accounts[-1]))
         desk.get_by_label("Account or name").fill("vwap")
@@ -260,7 +266,7 @@ class TestTheAccount:
         account.route(f"**/accounts/{MANY}/**", lambda route: None if is_poll(route.request) else route.continue_())
         with account.expect_request(is_poll):
             pass
-        with account.expect_event("requestfailed", is_poll, timeout=5_000):
+        with account.expect_event("requestfailed", is_poll, timeout=40_000):
             if name == "filter":
                 account.get_by_label("Side", exact=True).select_option("SELL")
             else:
@@ -289,7 +295,7 @@ class TestTheAccount:
         assert order_id is not None
         place = account.evaluate("scrollY")
         simulator.control.set_order(order_id, status="CANCELED")
-        expect(account.locator(f"[id='{row_id}']")).to_have_count(0, timeout=25_000)
+        expect(account.locator(f"[id='{row_id}']")).to_have_count(0)
         assert account.evaluate("scrollY") == place
         assert account.evaluate("document.activeElement.href") == focused
         simulator.control.add_orders(MANY, count=1)  # as many as before, for the other tests
@@ -336,11 +342,11 @@ class TestTheAccountWithoutJavaScript:
         log_in(page, "desk")
         page.goto(f"/accounts/{MANY}/?side=SELL")
         first = set(shown_orders(page))
-        page.get_by_role("link", name="More orders").click()
+        follow(page, "More orders")
         second = set(shown_orders(page))
         assert (len(first), len(second), first & second) == (100, 100, set())
         expect(page.locator("td.side").first).to_have_text("SELL")
-        page.get_by_role("link", name="From the start").click()
+        follow(page, "From the start")
         assert set(shown_orders(page)) == first
         page.get_by_role("link", name=containing("as text")).click()
         expect(page.locator("body")).to_contain_text("all SELL orders")

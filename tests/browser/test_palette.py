@@ -139,7 +139,7 @@ def opened(browser: Browser, web: str, people: dict[str, User], simulator: Simul
         context = browser.new_context(viewport=WIDTHS["desktop"], base_url=web, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(40_000)
         log_in(page, "desk")
         return page
 
@@ -201,7 +201,7 @@ def test_the_times_that_matter_have_new_yorks_and_the_readers_beside_them(opened
     page.goto(f"/kills/new/?account={FIRST}&dry_run=on")
     page.locator("form.confirm").evaluate("form => form.submit()")
     page.wait_for_url(containing("/kills/"))
-    expect(page.get_by_text("Ended at")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Ended at")).to_be_visible()
     kill = Kill.objects.get()
     assert kill.ended_at is not None
     for at in (kill.engaged_at, kill.ended_at):

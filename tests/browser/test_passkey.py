@@ -27,7 +27,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, web: str) -> Iterator
     """A page of a browser with a key. A passkey belongs to a name, so the address is no number."""
     address = web.replace("127.0.0.1", "localhost")
     context = browser.new_context(viewport=WIDTHS[request.param], base_url=address)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)

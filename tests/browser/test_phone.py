@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def phone(browser: Browser, web: str, simulator: SimulatorProcess, people: dict[str, User]) -> Iterator[Page]:
     """The desk on a phone: one kill runs, one is latched, one has ended badly, all with alarms, and a red light."""
     context = browser.new_context(viewport=WIDTHS["phone"], base_url=web)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     page = context.new_page()
     scene = MadeUp(page)
     scene.book()

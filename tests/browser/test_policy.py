@@ -59,7 +59,7 @@ def watched(browser: Browser, web: str, everybody: dict[str, User]) -> Iterator[
     def watch(who: str) -> Watched:
         context = browser.new_context(viewport=WIDTHS["desktop"], base_url=web)  # type: ignore[arg-type]
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(40_000)
         if who:
             client = Client()
             client.force_login(everybody[who])

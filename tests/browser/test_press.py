@@ -91,7 +91,7 @@ def opened(browser: Browser, people: dict[str, User], simulator: SimulatorProces
         refresh(requests_per_second=50, now=timezone.now())
         size: Any = WIDTHS[width]
         context = browser.new_context(viewport=size, base_url=url, java_script_enabled=scripts, **o)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(40_000)
         contexts.append(context)
         page = context.new_page()
         log_in(page, "desk")
@@ -427,7 +427,7 @@ class TestTheSentence:
         page = opened(width)
         sentence, changes = page.locator("#reach-sentence"), page.locator("#reach-changes")
         before = sentence.inner_text()
-        expect(changes).to_contain_text("nothing has changed", timeout=15_000)
+        expect(changes).to_contain_text("nothing has changed")
         page.locator("#f-reason").fill("Runaway")
         places = [page.locator(name).bounding_box() for name in ("#hold", "#f-reason", "#f-latched")]
 
@@ -437,7 +437,7 @@ class TestTheSentence:
             order = {"side": "BUY", "order_type": "STOP", "limit_price": None, "stop_price": "400", "symbol": "AAPL"}
             simulator.control.add_orders(FIRST, order={**order, "quantity": "100", "status": "NEW"})
         refresh(requests_per_second=50, now=timezone.now())
-        expect(changes).to_contain_text("+3 orders, 1 gone, notional", timeout=15_000)
+        expect(changes).to_contain_text("+3 orders, 1 gone, notional")
         expect(sentence).to_contain_text("of them protect positions (stops)")
         assert sentence.inner_text() != before
         assert places == [page.locator(name).bounding_box() for name in ("#hold", "#f-reason", "#f-latched")]
@@ -447,7 +447,7 @@ class TestTheSentence:
 
     def test_holds_still_while_the_button_is_held(self, width: str, opened: Open, simulator: SimulatorProcess) -> None:
         page = opened(width)
-        expect(page.locator("#reach-changes")).to_contain_text("nothing has changed", timeout=15_000)
+        expect(page.locator("#reach-changes")).to_contain_text("nothing has changed")
         button(page).hover()
         page.mouse.down()
         expect(page.locator("#reach")).to_have_attribute("data-held", "")
@@ -459,7 +459,7 @@ class TestTheSentence:
         page = opened(width)
         page.locator("#f-reason").fill("Runaway")
         Session.objects.all().delete()
-        expect(page.locator("#logged-out")).to_be_visible(timeout=15_000)
+        expect(page.locator("#logged-out")).to_be_visible()
         expect(page.locator("#f-reason")).to_have_value("Runaway")
         expect(button(page)).to_be_visible()
         assert no_sideways_scroll(page)
@@ -474,15 +474,15 @@ class TestNotSent:
         server.tell(signal.SIGSTOP)
         press(page)
         expect(button(page)).to_contain_text("Sending")
-        expect(trouble(page)).to_contain_text(UNKNOWN, timeout=15_000)
+        expect(trouble(page)).to_contain_text(UNKNOWN)
         expect(trouble(page)).to_contain_text("did not answer within 8 seconds")
         expect(page.get_by_role("alert").filter(has_text=UNKNOWN)).to_be_visible()
-        expect(trouble(page)).to_contain_text("the server does not answer", timeout=15_000)
+        expect(trouble(page)).to_contain_text("the server does not answer")
         expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_have_count(0)
         assert no_sideways_scroll(page)
         server.tell(signal.SIGCONT)
         page.get_by_role("button", name="Try again").click()
-        expect(page).to_have_url(KILL_PAGE, timeout=20_000)
+        expect(page).to_have_url(KILL_PAGE)
         assert was_one_kill()
 
     @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL lets nobody wait for as long as that")
@@ -490,10 +490,10 @@ class TestNotSent:
         page = opened(width)
         with transaction.atomic():  # nobody else can write, and everybody can read
             press(page)
-            expect(trouble(page)).to_contain_text("It may still be on its way", timeout=20_000)
+            expect(trouble(page)).to_contain_text("It may still be on its way")
             expect(trouble(page)).to_contain_text(UNKNOWN)
             expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_have_count(0)
-        expect(page).to_have_url(KILL_PAGE, timeout=20_000)
+        expect(page).to_have_url(KILL_PAGE)
         assert was_one_kill()
 
     def test_a_lost_server_is_not_known_and_trying_again_is_the_same_press(
@@ -511,7 +511,7 @@ class TestNotSent:
         expect(trouble(page)).to_contain_text(UNKNOWN)
         server.start()
         again.click()
-        expect(page).to_have_url(KILL_PAGE, timeout=15_000)
+        expect(page).to_have_url(KILL_PAGE)
         assert was_one_kill()
         assert Kill.objects.get().latched
 
@@ -527,7 +527,7 @@ class TestNotSent:
 
         page.route("**/kills/", lose)
         press(page)
-        expect(page).to_have_url(KILL_PAGE, timeout=20_000)
+        expect(page).to_have_url(KILL_PAGE)
         assert was_one_kill()
 
     def test_an_expired_log_in_is_said_and_never_swapped_in(self, width: str, opened: Open) -> None:
@@ -553,7 +553,7 @@ class TestNotSent:
         page = opened(width)
         with no_audit_table():
             press(page)
-            expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible(timeout=15_000)
+            expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
             expect(trouble(page)).to_contain_text("The server broke (error 500)")
         nothing_was_sent_as_the_page_says(page)
         page.get_by_role("button", name="Try again").click()
@@ -564,10 +564,10 @@ class TestNotSent:
         page = opened(width)
         with no_table("kills_kill"):
             press(page)
-            expect(trouble(page)).to_contain_text(UNKNOWN, timeout=15_000)
-            expect(trouble(page)).to_contain_text("the server answers with an error (500)", timeout=15_000)
+            expect(trouble(page)).to_contain_text(UNKNOWN)
+            expect(trouble(page)).to_contain_text("the server answers with an error (500)")
             expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_have_count(0)
-        expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible(timeout=15_000)
+        expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible()
         assert not Kill.objects.exists()
 
     def test_whoever_may_not_is_told_so(self, width: str, opened: Open, people: dict[str, User]) -> None:
@@ -613,7 +613,7 @@ def test_what_is_not_there_long_after_was_not_sent(opened: Open, server: Server)
     press(page)
     expect(trouble(page)).to_contain_text(UNKNOWN)
     server.start()
-    expect(trouble(page)).to_contain_text("It may still be on its way", timeout=15_000)
+    expect(trouble(page)).to_contain_text("It may still be on its way")
     expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_have_count(0)
     expect(trouble(page).get_by_role("heading", name="NOT SENT")).to_be_visible(timeout=SETTLED_MS)
     assert not Kill.objects.exists()
@@ -887,7 +887,7 @@ class TestTheReason:
             page.get_by_role("link", name="Say why on a page that holds still").click()
         field = page.locator("#why-reason")
         field.press_sequentially("Runaway ")
-        expect(page.locator("#kill h1")).to_have_text("LATCHED", timeout=20_000) if scripts else None
+        expect(page.locator("#kill h1")).to_have_text("LATCHED") if scripts else None
         field.press_sequentially("algorithm")
         expect(field).to_have_value("Runaway algorithm")
         assert no_sideways_scroll(page)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -129,4 +130,4 @@ class TestANewReader:
         page.get_by_label("Since").fill("2026-01-01")
         page.get_by_role("button", name="Search").click()
         expect(page.locator("table.trail tbody tr").first).to_contain_text(SYMBOL)
-        assert page.url.endswith(f"/audit/?since=2026-01-01&symbol={SYMBOL}")
+        expect(page).to_have_url(re.compile(rf"/audit/\?since=2026-01-01&symbol={SYMBOL}$"))
