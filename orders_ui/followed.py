@@ -55,5 +55,5 @@ class Followed:
 
 
 def followed(kill_id: uuid.UUID, request: HttpRequest, *, is_fresh: bool) -> Followed:
-    """Return a kill as it is now where `is_fresh`, else as it was half a second ago at most. Raises Http404."""
+    """Return a kill as it is now where `is_fresh`, else as it was less than a second ago. Raises Http404."""
     return together(("kill", kill_id), lambda: Followed(kill_id, request), is_fresh=is_fresh)

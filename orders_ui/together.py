@@ -1,7 +1,7 @@
 """What many people look at is asked for once in a process, not once for each of them: fifty may follow one kill.
 
-Only what follows a page by itself (htmx) is answered so. Whoever loads a page, or has just done something, gets what is
-true now; and what they get is there for the others, too.
+Only what follows a page by itself (htmx) is answered so. Whoever loads a page, asks anew by hand or has just done
+something gets what is true now.
 """
 
 import time
@@ -18,10 +18,10 @@ from killswitch.snapshot import read_as_of
 
 T = TypeVar("T")
 
-# What takes long to make is made less often, up to so many times TOGETHER_SECONDS apart: a kill of hundreds of accounts
-# needs the processor more than those who watch it.
+# What takes long to make is made less often: a kill of hundreds of accounts needs the processor more than those who
+# watch it. But a page asks every second, and must never be told of a moment before the one that it shows.
 QUICKLY_MADE = 0.05  # seconds
-SLOWEST = 4.0
+OLDEST = 0.9  # seconds
 AT_MOST = 300  # kept at a time: kills that are followed, and what stands in the banner, for each set of accounts
 
 
@@ -50,7 +50,7 @@ def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
     asked_at = time.monotonic()
     with shared.lock:
         # What somebody else began to make after the question is as fresh as what would be made now.
-        least = asked_at if is_fresh else asked_at - _patience(shared.took)
+        least = asked_at if is_fresh else asked_at - patience(shared.took)
         if shared.made_at < least:
             if shared.error is not None and shared.failed_at >= asked_at:
                 raise shared.error
@@ -65,14 +65,16 @@ def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
         return value
 
 
-def _patience(took: float) -> float:
+def patience(took: float) -> float:
     """Say how old something may be that took so long to make. Both in seconds."""
-    return float(settings.TOGETHER_SECONDS) * min(max(1.0, took / QUICKLY_MADE), SLOWEST)
+    usual: float = settings.TOGETHER_SECONDS
+    return max(usual, min(usual * took / QUICKLY_MADE, OLDEST))
 
 
 def follows(request: HttpRequest) -> bool:
-    """Say whether a request is that of a page which follows by itself."""
-    return request.method == "GET" and bool(request.headers.get("HX-Request"))
+    """Say whether a request is that of a page which follows by itself, not of somebody who wants to know it now."""
+    is_by_hand = request.headers.get("HX-Trigger") == "refresh"
+    return request.method == "GET" and bool(request.headers.get("HX-Request")) and not is_by_hand
 
 
 def forget() -> None:

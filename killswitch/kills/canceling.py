@@ -47,16 +47,18 @@ class Canceling:
 
         What is already pending is not sent again. While nothing can be listed, what has never been accepted is sent
         again without: a cancel twice does no harm, a cancel that never left does. A mass cancel that fails again and
-        again gives way to single cancels, which may be what works.
+        again gives way to single cancels, which may be what works; for what no list shows it is still sent.
         """
         case = self._case
         due: dict[str, Order | None] = {order.id: order for order in left if self._is_due(order)}
         if not listing.whole and case.filter.order_ids:
             due |= {row.order_id: None for row in case.orders.pending() if not row.status and row.order_id not in due}
-        is_hopeless = listing.whole and self._in_vain >= MASS_CANCELS_IN_VAIN
-        if self.waits_for_mass_cancel and not is_hopeless:
+        is_in_vain = self._in_vain >= MASS_CANCELS_IN_VAIN
+        if self.waits_for_mass_cancel and not (is_in_vain and listing.whole):
             is_wanted = bool(due or not listing.whole) and not (self._mass_cancels and case.budget.wait)
-            return is_wanted and await self.mass_cancel()
+            accepted = is_wanted and await self.mass_cancel()
+            if accepted or not is_in_vain:
+                return accepted
         return await self._in_portions(due)
 
     def start_first_cancels(self, orders: Sequence[Order]) -> None:

@@ -137,7 +137,7 @@ async def _keep_leases(claimed: Claim, hold: Hold, recorder: Recorder) -> None:
         await asyncio.sleep(LATCH_HEARTBEAT if hold.is_latched else HEARTBEAT)
         asked_at = clock.monotonic()
         try:
-            hold.lengthen(asked_at, await recorder.run(renew, claimed.token))
+            hold.lengthen(asked_at, await recorder.run(renew, claimed.token, set(hold.sweeping)))
             if claimed.has_roster:
                 await recorder.run(renew_roster, claimed)
             if hold.is_latched and not await recorder.run(is_held, claimed.kill.id):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from killswitch.audit.models import Kind
@@ -99,18 +100,14 @@ def _take_roster(kill: Kill, token: uuid.UUID) -> bool:
 def _take_sweeps(kill: Kill, token: uuid.UUID, now: datetime, source: str) -> tuple[list[ClaimedSweep], list[Draft]]:
     """Take what is due of a kill's sweeps. Return them with what is to be told."""
     due = Sweep.objects.filter(is_free(), kill=kill, ended_at=None)
-    if not due.update(lease_token=token, lease_until=lease(LEASE)):
+    # One statement, for a DELETE waits for each: what a sweep that is taken over has noted stays.
+    noted = {name: Coalesce(F(name), now) for name in ("claimed_at", *first_attempt(kill, now))}
+    if not due.update(lease_token=token, lease_until=lease(LEASE), **noted):
         return [], []
     sweeps = list(Sweep.objects.filter(kill=kill, lease_token=token).order_by("account_id"))
-    drafts, claimed = announce(kill, [sweep for sweep in sweeps if sweep.claimed_at is None], source, now)
-    orphaned = [sweep for sweep in sweeps if sweep.claimed_at is not None]
+    drafts, claimed = announce(kill, [sweep for sweep in sweeps if sweep.claimed_at == now], source, now)
+    orphaned = [sweep for sweep in sweeps if sweep.claimed_at != now]
     drafts += _take_over(kill, orphaned, source, now)
-    new = Sweep.objects.filter(kill=kill, lease_token=token, claimed_at=None)
-    first = first_attempt(kill, now)
-    new.update(claimed_at=now, **first)
-    for one in claimed:
-        # What is announced later must not take itself for the first.
-        one.sweep.first_attempt_at = first.get("first_attempt_at")
     touched = _orders_of(kill, token) if orphaned else {}
     return claimed + [ClaimedSweep(sweep, None, touched.get(sweep.id, []), False) for sweep in orphaned], drafts
 

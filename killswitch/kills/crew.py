@@ -47,6 +47,14 @@ class Crew:
                 logger.error("kill %s: a sweep could not even be given back", self._claimed.kill.id, exc_info=error)
 
     async def _sweep(self, claimed: ClaimedSweep) -> None:
+        sweep_id = claimed.sweep.id
+        self._hold.sweeping.add(sweep_id)
+        try:
+            await self._sweep_or_give_back(claimed)
+        finally:
+            self._hold.sweeping.discard(sweep_id)
+
+    async def _sweep_or_give_back(self, claimed: ClaimedSweep) -> None:
         kill, sweep = self._claimed.kill, claimed.sweep
         try:
             await self._carry_out(claimed)

@@ -22,6 +22,7 @@ class Hold:
         self._from_the_start = asked_at + LEASE.total_seconds()
         self._good_until: dict[int, float] = {}
         self._wake = asyncio.Event()
+        self.sweeping: set[int] = set()  # what somebody here works on: nothing else is kept from others
         self.is_latched = is_latched
         self.is_stopping = False
         self.has_sent = False  # whether a DELETE has left

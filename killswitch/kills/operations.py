@@ -38,11 +38,12 @@ def engage(*, decision: Decision, known_account_ids: Iterable[int], actor: Actor
     """
     account_ids = sorted(set(known_account_ids)) if decision.all_accounts else list(decision.account_ids)
     new_id = _pressed(decision, account_ids, actor)
+    new = Kill(id=new_id, idempotency_key=decision.idempotency_key, **kill_values(decision, account_ids, actor, now))
     with transaction.atomic():
-        kill, is_new = Kill.objects.get_or_create(
-            idempotency_key=decision.idempotency_key,
-            defaults={"id": new_id, **kill_values(decision, account_ids, actor, now)},
-        )
+        # Not get_or_create: that is a question and a savepoint more, and a DELETE waits for each statement.
+        Kill.objects.bulk_create([new], ignore_conflicts=True)
+        kill = Kill.objects.get(idempotency_key=decision.idempotency_key)
+        is_new = kill.id == new_id
         if is_new:
             Sweep.objects.bulk_create(Sweep(kill=kill, account_id=account_id) for account_id in account_ids)
             append([engaged(kill, account_ids, actor)])

@@ -7,7 +7,7 @@ milliseconds of each other, and 5,000 single cancels are announced in a handful 
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -216,9 +216,12 @@ def _held(notes: Sequence[Note]) -> dict[int, uuid.UUID | None]:
     return dict(about.select_for_update().values_list("id", "lease_token"))
 
 
-def renew(token: uuid.UUID) -> list[int]:
-    """Lengthen every lease of one worker's claim. Return the sweeps that it still has."""
-    held = Sweep.objects.filter(lease_token=token, ended_at=None)
+def renew(token: uuid.UUID, sweep_ids: Collection[int]) -> list[int]:
+    """Lengthen the leases of one worker's claim on sweeps that it works on. Return those that it still has.
+
+    Of no others: what was committed without this process having heard of it would be kept from everybody for ever.
+    """
+    held = Sweep.objects.filter(lease_token=token, ended_at=None, id__in=sweep_ids)
     with transaction.atomic():
         held.update(lease_until=database_clock.lease(LEASE))
         return list(held.values_list("id", flat=True))

@@ -13,12 +13,16 @@ from django.utils import timezone
 
 from killswitch import broker
 from killswitch.audit.models import Entry, Kind
+from killswitch.kills.budget import Budget
 from killswitch.kills.canceling import ATTEMPTS_PER_ORDER
 from killswitch.kills.carry_out import _work, carry_out
-from killswitch.kills.claims import BREAK_OFFS, break_off, claim
+from killswitch.kills.claims import BREAK_OFFS, ClaimedSweep, break_off, claim
+from killswitch.kills.crew import Crew
 from killswitch.kills.hold import Hold
 from killswitch.kills.models import Kill, KilledOrder, Roster, State, Sweep
-from killswitch.kills.record import LEASE
+from killswitch.kills.patience import limits
+from killswitch.kills.record import LEASE, Recorder, renew
+from killswitch.kills.register import DatabaseRegister
 from killswitch.simulator.process import SimulatorProcess
 
 from .agreement import check_agreement, deletes, open_orders
@@ -38,6 +42,14 @@ def impatient(settings: Any) -> None:
     settings.KILL_PATIENCE_SECONDS = 1.0
     settings.KILL_LIMIT_SECONDS = 20.0
     settings.KILL_STUCK_SECONDS = 1.0
+
+
+class Unheard(DatabaseRegister):
+    """Loses the answer of each commit that adds accounts, and tries again."""
+
+    async def add_accounts(self, account_ids: list[int], is_whole: bool) -> list[ClaimedSweep]:
+        await super().add_accounts(account_ids, is_whole)
+        return await super().add_accounts(account_ids, is_whole)
 
 
 def outcomes(kill: Kill) -> set[str]:
@@ -228,6 +240,30 @@ class TestWhenTheBrokerFails:
         assert Counter(request["call"] for request in deletes(simulator)) == {"cancel_all": 2, "cancel_one": before}
         check_agreement(simulator)
 
+    @pytest.mark.usefixtures("impatient")
+    def test_it_gives_way_for_what_a_list_shows_that_breaks_off(
+        self, make_simulator: Callable[..., SimulatorProcess], kill: Press
+    ) -> None:
+        simulator = make_simulator("--accounts", "1", "--orders", "30", "--ended", "0", "--page-size-max", "10")
+        simulator.control.add_fault(match={"call": "cancel_all"}, do={"status": 500})
+        simulator.control.add_fault(match={"call": "list_orders", "page": 2}, do={"status": 500})
+        killed = kill(account=FIRST)
+        assert killed.state == State.UNKNOWN
+        calls = Counter(request["call"] for request in deletes(simulator))
+        assert calls["cancel_one"] == 10
+        assert calls["cancel_all"] > 2, "what no list shows is still asked for"
+        assert len(open_orders(simulator, FIRST)) == 20
+        check_agreement(simulator)
+
+    def test_a_cancel_that_was_refused_is_no_error_where_nothing_is_left(
+        self, simulator: SimulatorProcess, kill: Press
+    ) -> None:
+        order = next(o for o in open_orders(simulator, FIRST) if o["status"] == "NEW")
+        simulator.control.add_fault(match={"call": "cancel_one"}, do={"status": 422, "act": True, "cancel": "fill"})
+        killed = kill(account=FIRST, order_id=order["id"])
+        assert [request["status"] for request in deletes(simulator)] == [422]
+        assert (killed.state, outcomes(killed), the_sweep(killed).error) == (State.FLAT, {"filled"}, "")
+
     def test_a_broker_that_fails_for_a_while_uses_no_attempt_up(self, simulator: SimulatorProcess, kill: Press) -> None:
         order = next(o for o in open_orders(simulator, FIRST) if o["status"] == "NEW")
         simulator.control.add_fault(match={"call": "cancel_one"}, do={"status": 503}, times=6)
@@ -343,6 +379,35 @@ class TestWhoCarriesItOut:
         pressed.refresh_from_db()
         assert pressed.state == State.RUNNING
         assert the_sweep(pressed).lease_token is None, "somebody else can take it up at once"
+
+    def test_accounts_that_were_added_unheard_are_left_to_others(
+        self, simulator: SimulatorProcess, press: Press
+    ) -> None:
+        """A commit may have gone through though its answer was lost: to the second try nothing is new."""
+        pressed = press(all_accounts="on", known=[FIRST])
+        claimed, hold = claim(pressed.id, source="a worker"), Hold(time.monotonic())
+        assert claimed
+        recorder = Recorder()
+        crew = Crew(claimed, hold, Unheard(claimed, recorder), Budget(10), limits())
+        broker.run(crew.run(), timeout=20)
+        broker.run(recorder.close(), timeout=5)
+        added = pressed.sweeps.exclude(account_id=FIRST)
+        assert {sweep.lease_token for sweep in added} == {claimed.token}
+        assert renew(claimed.token, hold.sweeping) == []
+        added.update(lease_until=timezone.now())
+        carry_out(pressed.id)
+        pressed.refresh_from_db()
+        assert pressed.state == State.FLAT
+        assert open_orders(simulator, FIRST + 2) == []
+        check_agreement(simulator, may_be_lost=True)
+
+    def test_only_what_is_worked_on_is_kept(self, press: Press) -> None:
+        claimed = claim(press(account=[FIRST, FIRST + 1]).id, source="a worker")
+        assert claimed
+        first, second = (one.sweep for one in claimed.sweeps)
+        assert renew(claimed.token, {first.id}) == [first.id]
+        before = {first.lease_until, second.lease_until}
+        assert [Sweep.objects.get(id=one.id).lease_until in before for one in (first, second)] == [False, True]
 
     def test_a_sweep_that_breaks_off_again_and_again_ends_as_unknown(
         self, simulator: SimulatorProcess, press: Press

@@ -18,7 +18,7 @@ from killswitch.access.roles import COMPLIANCE, RISK_DESK
 from killswitch.kills.models import Kill, Outcome
 from killswitch.snapshot import one_moment, read_as_of
 from orders_ui.followed import followed
-from orders_ui.together import QUICKLY_MADE, SLOWEST, forget, together
+from orders_ui.together import QUICKLY_MADE, follows, forget, patience, together
 from tests.conftest import wait_for
 
 from .conftest import client_of
@@ -181,17 +181,15 @@ class TestTogether:
                     each.result(10)
         assert len(tried) < 5
 
-    def test_what_took_long_to_make_may_be_older(self, settings: Any) -> None:
-        def slow() -> str:
-            wait_for(lambda: time.monotonic() > began + 10 * QUICKLY_MADE, "time to pass")
-            return "old"
+    def test_what_took_long_to_make_may_be_older_but_not_as_old_as_what_a_page_shows(self, settings: Any) -> None:
+        settings.TOGETHER_SECONDS = 0.5
+        assert [patience(took) for took in (0.0, QUICKLY_MADE, 1.6 * QUICKLY_MADE)] == [0.5, 0.5, pytest.approx(0.8)]
+        assert patience(60.0) < 1, "seconds: how often a page asks"
 
-        began = time.monotonic()
-        together("slow", slow, is_fresh=False)
-        settings.TOGETHER_SECONDS = (time.monotonic() - began) / 2
-        assert together("slow", lambda: "new", is_fresh=False) == "old"
-        settings.TOGETHER_SECONDS /= 2 * SLOWEST
-        assert together("slow", lambda: "new", is_fresh=False) == "new"
+    def test_who_asks_by_hand_wants_to_know_it_now(self) -> None:
+        poll = RequestFactory(headers={"HX-Request": "true", "HX-Trigger": "kill"})
+        by_hand = RequestFactory(headers={"HX-Request": "true", "HX-Trigger": "refresh"})
+        assert [follows(each.get("/")) for each in (poll, by_hand, RequestFactory())] == [True, False, False]
 
     @pytest.mark.django_db(transaction=True)
     def test_what_is_read_in_an_older_moment_is_not_taken_for_new(self, settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""People with a page open: they look at the desk, and when somebody presses they follow that kill as browsers do."""
+"""People with a page open: they look at the desk, and within a second of the press follow that kill as browsers do."""
 
 import html
 import re
@@ -45,8 +45,10 @@ class Person(threading.Thread):
         if self._is_over.is_set():
             return
         address = f"/kills/{self._kill_id}/"
-        seen = _marks(self._http.get(address).text)
+        # Not all at one moment: each page asks in its own time, and so do those who look at it.
         self._is_over.wait(self._delay * KILL_EVERY)
+        seen = _marks(self._http.get(address).text)
+        self._is_over.wait(KILL_EVERY)
         while not self._is_over.is_set():
             seen = _marks(self._ask(address, KILL_EVERY, self._is_over, seen)) or seen
 
