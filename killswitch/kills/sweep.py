@@ -118,7 +118,7 @@ class SweepRun:
         # A list that had something to cancel is not quiet, though the broker answered that it has ended.
         is_quiet = listing.whole and not (left or self._canceling.answers or case.orders.pending())
         self._quiet = self._quiet + 1 if is_quiet else 0
-        if is_quiet:
+        if is_quiet and not self._not_found_words():
             case.cancel_error = ""  # whatever it was, nothing is left that it could keep from going
         self._note_progress(listing, left, has_moved or case.orders.have_changed)
         self._notice_release()
