@@ -37,6 +37,9 @@ def test_a_unit_runs_what_the_container_runs(name: str) -> None:
     assert command.startswith(INSTALLED)
     assert command.removeprefix(INSTALLED).split() == OURS[name]["command"]
     assert OURS[name].get("oom_score_adj") == _number(read(UNITS / f"killswitch-{name}.service"), "OOMScoreAdjust")
+    # 1024 shares are what systemd calls a weight of 100.
+    weight = _number(read(UNITS / f"killswitch-{name}.service"), "CPUWeight")
+    assert OURS[name].get("cpu_shares", 1024) * 100 == 1024 * (weight or 100)
 
 
 def _number(unit: ConfigParser, setting: str) -> int | None:
