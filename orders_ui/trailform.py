@@ -39,7 +39,7 @@ class MomentField(forms.CharField):
         try:
             return moment(text, is_end=self._is_end) if text else None
         except ValueError:
-            raise ValidationError("Write a day or a time: 2026-11-21 or 2026-11-21 14:30:00.") from None
+            raise ValidationError("Write a day or a time that there is: 2026-11-21 or 2026-11-21 14:30:00.") from None
 
 
 class KillField(forms.CharField):
@@ -96,7 +96,7 @@ def _short_enough(text: str) -> None:
 
 def _number(largest: int = LARGEST_ACCOUNT, **options: Any) -> forms.IntegerField:
     told = "Write a number: digits only."
-    messages = {"invalid": told, "min_value": told, "max_value": told}
+    messages = {"invalid": told, "min_value": told, "max_value": "This number is larger than any that there is."}
     return forms.IntegerField(required=False, min_value=1, max_value=largest, error_messages=messages, **options)
 
 
@@ -153,7 +153,7 @@ class TrailForm(forms.Form):
         return [field for field in self.visible_fields() if field.name not in MAIN]
 
     def is_more_open(self) -> bool:
-        return any(field.value() or field.errors for field in self.more() if field.name != "sort")
+        return any(field.errors or (field.value() and field.name != "sort") for field in self.more())
 
     def given(self) -> dict[str, str]:
         """Return what stands in the address of the search, without where in it one is."""

@@ -12,7 +12,12 @@ from . import arguments, exits
 
 def main() -> None:
     is_kill = sys.argv[1:2] == ["kill"]
-    if is_kill and arguments.BREAK_GLASS in sys.argv:
+    if _asks_how_to_kill():
+        # It is read before anything is set up. No request leaves, and what is set is not touched.
+        os.environ["DJANGO_SETTINGS_MODULE"] = "killswitch.break_glass_settings"
+        if not os.environ.get("CLEAR_STREET_API_KEY_FILE"):
+            os.environ.setdefault("CLEAR_STREET_API_KEY", "for-help-alone")
+    elif is_kill and arguments.BREAK_GLASS in sys.argv:
         # Whatever the environment names: it may be what is broken.
         os.environ["DJANGO_SETTINGS_MODULE"] = "killswitch.break_glass_settings"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "killswitch.settings")
@@ -32,6 +37,10 @@ def main() -> None:
             raise
         print_traceback(error)
         sys.exit(exits.UNKNOWN)
+
+
+def _asks_how_to_kill() -> bool:
+    return sys.argv[1:] in (["kill", "--help"], ["kill", "-h"], ["help", "kill"])
 
 
 def _refuse(why: str) -> None:

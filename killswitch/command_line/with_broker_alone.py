@@ -27,6 +27,7 @@ from .refusal import Refused
 from .screen import Screen, leave_quietly
 
 LOOK_EVERY = 0.2  # seconds
+SCREENFUL = 20  # lines: behind more than that the first of them is out of sight
 
 
 def kill(decision: Decision, *, journal: str | None, as_json_too: bool) -> int:
@@ -72,7 +73,9 @@ def _tell_journal(written: Journal, screen: Screen) -> None:
     if Stream.name in written.names:
         screen.say('A PART OF THE RECORD STANDS IN NO FILE: keep the lines that begin with {"n": from standard error')
     if files:
-        screen.say(f"Journal: {', '.join(files)}\n  Into the audit trail: manage.py import_journal {shlex.join(files)}")
+        screen.say(
+            f"Journal: {', '.join(files)}\n  Into the audit trail: python manage.py import_journal {shlex.join(files)}"
+        )
 
 
 def _as_json(glass: BreakGlass) -> dict[str, object]:
@@ -120,7 +123,8 @@ class Process:
             return UNKNOWN
         ledger = self._glass.ledger
         sweeps = sorted(ledger.sweeps.values(), key=lambda sweep: sweep.account_id)
-        for line in words.summary(self._kill, sweeps, ledger.orders(), touched=bool(ledger.orders())):
+        lines = words.summary(self._kill, sweeps, ledger.orders(), touched=bool(ledger.orders()))
+        for line in lines if len(lines) < SCREENFUL else [*lines, lines[0]]:
             self._screen.say(line)
         return exit_status(self._kill.state)
 

@@ -181,6 +181,8 @@ def start_all(processes: Processes, environment: dict[str, str], door: socket.so
             "killswitch.wsgi",
         ],
     }
+    # Once the others are there: what it would miss is a fault, and told to everybody.
+    lookout = commands.pop("lookout")
     for name, command in commands.items():
         keeps = [door.fileno()] if name == "web" else []
         processes.start(name, command, of_the_broker | told_alone.get(name, {}), keeps)
@@ -191,10 +193,12 @@ def start_all(processes: Processes, environment: dict[str, str], door: socket.so
         "worker": lambda: says(processes.log_of("worker"), "ready."),
         "watchdog": lambda: says(processes.log_of("watchdog"), "watching"),
         "notary": lambda: says(processes.log_of("notary"), "watching"),
-        "lookout": lambda: says(processes.log_of("lookout"), "watching"),
         "teller": lambda: says(processes.log_of("teller"), "watching"),
+        "lookout": lambda: says(processes.log_of("lookout"), "watching"),
     }
     for name, ready in waits.items():
+        if name == "lookout":
+            processes.start(name, lookout, of_the_broker)
         processes.wait_until(name, lambda ready=ready: stopping.is_set() or ready(), 60)  # type: ignore[misc]
     return password
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 from django.db.models import TextChoices
 
-BREAK_GLASS = 'python manage.py kill --break-glass --all-accounts --reason ""'
+BREAK_GLASS = "python manage.py kill --break-glass --all-accounts"
 
 
 class Verdict(TextChoices):

@@ -33,7 +33,7 @@ STATES: Mapping[State, Meaning] = {
     ),
     State.FLAT: Meaning(
         "The broker, asked again, lists no matching open order.",
-        "Nothing is left to do. New orders are not canceled: that takes a latched kill.",
+        "New orders are not canceled: that takes a latched kill.",
     ),
     State.NOT_FLAT: Meaning(
         "Matching orders were still open when the broker was last asked.", f"Kill again, or {CALL}."

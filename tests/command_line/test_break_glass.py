@@ -104,6 +104,12 @@ class TestOtherEnds:
         assert result.returncode == 2, result
         assert "The accounts could not be listed: no connection to http://127.0.0.1:9" in result.stdout
 
+    def test_what_goes_wrong_on_an_account_is_said_while_it_goes_wrong(self, glass: Shell) -> None:
+        shell = glass.with_(CLEAR_STREET_BASE_URL="http://127.0.0.1:9", KILL_PATIENCE_SECONDS="1")
+        result = break_glass(shell, "--account", str(FIRST))
+        [line, *_] = [line for line in result.stdout.splitlines() if "no connection to" in line]
+        assert "RUNNING" in line and f"account {FIRST}: " in line
+
     def test_accounts_that_were_named_are_swept_though_the_list_breaks_off(
         self, make_broker: Callable[..., SimulatorProcess], tmp_path: Path
     ) -> None:
@@ -116,9 +122,11 @@ class TestOtherEnds:
         assert [bool(open_orders(simulator, FIRST + number)) for number in range(4)] == [False, False, True, True]
 
     def test_a_dry_run_sends_nothing_and_says_so_on_every_line(self, glass: Shell, simulator: SimulatorProcess) -> None:
+        simulator.control.add_orders(FIRST, 20)
         result = break_glass(glass, "--account", str(FIRST), "--dry-run")
         assert result.returncode == 1, result
         assert deletes(simulator) == []
+        assert "DRY RUN, nothing was sent: NOT FLAT" in "".join(result.stdout.splitlines()[-4:]), "the end is in sight"
         entries = [line["entry"] for line in lines_of(journals(glass)[0]) if "entry" in line]
         assert [entry for entry in entries if not entry["sentence"].startswith("DRY RUN: ")] == []
 

@@ -197,6 +197,14 @@ class TestNoDatabase:
         self.check(shell.with_(DATABASE_URL="").kill("--account", str(FIRST), "--side", "SELL"), simulator)
 
 
+@pytest.mark.parametrize("asked", [["kill", "--help"], ["kill", "-h"], ["help", "kill"]])
+def test_help_needs_nothing_that_is_set_up(asked: list[str], shell: Shell) -> None:
+    names = ("CLEAR_STREET_API_KEY", "DATABASE_URL", "SECRET_KEY", "REDIS_URL")
+    bare = {name: value for name, value in shell.environment.items() if name not in names}
+    result = Shell(bare, shell.folder).run(*asked)
+    assert (result.returncode, "--all-accounts" in result.stdout, result.stderr) == (0, True, ""), result
+
+
 class TestLatched:
     def test_stays_while_it_sweeps_itself_and_hands_over_when_asked_to_end(
         self, shell: Shell, simulator: SimulatorProcess
