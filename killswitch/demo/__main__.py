@@ -13,8 +13,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ WHAT_RUNS_AWAY = (
     f"“{RUNAWAY}” pour in on two accounts. Log in as desk, press / and type: kill {RUNAWAY}"
 )
 GRACE_SECONDS = 8.0
+# Nobody's first look is at a light that does not know yet; but a demo of a broker that is not there starts, too.
+LIGHT_SECONDS = 15.0
 
 
 def main() -> int:
@@ -150,57 +153,46 @@ def start_all(processes: Processes, environment: dict[str, str], door: socket.so
     if not environment.get("CLEAR_STREET_BASE_URL"):
         start_simulator(processes, environment)
     password = prepare_database(environment)
-    python = [sys.executable, "-m"]
     told = ("CLEAR_STREET_BASE_URL", "CLEAR_STREET_API_KEY", "BROKER_IS_SIMULATOR", "DESK_NOTE")
     of_the_broker = {name: environment[name] for name in told if name in environment}
     told_alone = {"notary": anchoring(environment), "teller": telling(environment)}
-    commands = {
-        "worker": [
-            *python,
-            "celery",
-            "-A",
-            "killswitch",
-            "worker",
-            "--without-gossip",
-            "--without-mingle",
-            "-l",
-            "INFO",
-        ],
-        "beat": [*python, "celery", "-A", "killswitch", "beat", "-l", "WARNING"],
-        "watchdog": [sys.executable, "manage.py", "watchdog"],
-        "notary": [sys.executable, "manage.py", "notary"],
-        "lookout": [sys.executable, "manage.py", "lookout"],
-        "teller": [sys.executable, "manage.py", "teller"],
-        "web": [
-            *python,
-            "gunicorn",
-            "-c",
-            "killswitch/gunicorn.conf.py",
-            "--bind",
-            f"fd://{door.fileno()}",
-            "killswitch.wsgi",
-        ],
-    }
-    # Once the others are there: what it would miss is a fault, and told to everybody.
-    lookout = commands.pop("lookout")
-    for name, command in commands.items():
+
+    def start(name: str, command: list[str]) -> None:
         keeps = [door.fileno()] if name == "web" else []
         processes.start(name, command, of_the_broker | told_alone.get(name, {}), keeps)
+
+    def wait(name: str, ready: Callable[[], bool]) -> None:
+        processes.wait_until(name, lambda: stopping.is_set() or ready(), 60)
+
+    for name, command in commands(door).items():
+        start(name, command)
     # Its own alone: once the web process is gone, nobody is to wait at it.
     door.close()
-    waits = {
-        "web": lambda: answers(f"http://{environment['WEB_BIND']}/healthz"),
-        "worker": lambda: says(processes.log_of("worker"), "ready."),
-        "watchdog": lambda: says(processes.log_of("watchdog"), "watching"),
-        "notary": lambda: says(processes.log_of("notary"), "watching"),
-        "teller": lambda: says(processes.log_of("teller"), "watching"),
-        "lookout": lambda: says(processes.log_of("lookout"), "watching"),
-    }
-    for name, ready in waits.items():
-        if name == "lookout":
-            processes.start(name, lookout, of_the_broker)
-        processes.wait_until(name, lambda ready=ready: stopping.is_set() or ready(), 60)  # type: ignore[misc]
+    wait("notary", lambda: says(processes.log_of("notary"), "watching"))
+    # Not before: what it misses is a fault, and told to everybody.
+    start("lookout", [sys.executable, "manage.py", "lookout"])
+    address = f"http://{environment['WEB_BIND']}"
+    wait("web", lambda: answers(f"{address}/healthz"))
+    wait("worker", lambda: says(processes.log_of("worker"), "ready."))
+    for name in ("watchdog", "teller", "lookout"):
+        wait(name, partial(says, processes.log_of(name), "watching"))
+    until = time.monotonic() + LIGHT_SECONDS
+    wait("lookout", lambda: answers(f"{address}/readyz") or time.monotonic() > until)
     return password
+
+
+def commands(door: socket.socket) -> dict[str, list[str]]:
+    """Return what runs beside Redis, the simulator and the lookout, by name."""
+    celery = [sys.executable, "-m", "celery", "-A", "killswitch"]
+    web = [sys.executable, "-m", "gunicorn", "-c", "killswitch/gunicorn.conf.py"]
+    return {
+        "worker": [*celery, "worker", "--without-gossip", "--without-mingle", "-l", "INFO"],
+        "beat": [*celery, "beat", "-l", "WARNING"],
+        "watchdog": [sys.executable, "manage.py", "watchdog"],
+        "notary": [sys.executable, "manage.py", "notary"],
+        "teller": [sys.executable, "manage.py", "teller"],
+        "web": [*web, "--bind", f"fd://{door.fileno()}", "killswitch.wsgi"],
+    }
 
 
 def start_redis(processes: Processes, environment: Mapping[str, str]) -> None:
