@@ -8,6 +8,9 @@ worker_class = "gthread"
 threads = 16  # a page may wait for the broker; a press must still find a free thread
 timeout = 60
 graceful_timeout = 10
+# Longer than a page waits between two questions, and than a proxy keeps a connection (nginx: 60 s): a press must not
+# leave on one that is being closed here.
+keepalive = 75
 limit_request_line = 8190  # a selection of 150 orders stands in an address; proxies take no longer ones either
 logger_class = "killswitch.web_log.Log"
 control_socket_disable = True
