@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.faults.postgresql import SERVER_USER, PostgreSQL, find_binaries, own_server
 
+PASSWORDS = {"OWNER_PASSWORD": "of-the-owner", "APP_PASSWORD": "of-the-application"}
 PAGE = (ROOT / "docs" / "backup.md").read_text()
 
 
@@ -90,7 +91,7 @@ def url_of(server: PostgreSQL, role: str) -> str:
 
 def with_roles(server: PostgreSQL, place: Place) -> None:
     roles = "".join(f"{line}\n" for line in commands("postgresql: restore").splitlines()[:2])
-    must(place.run(roles, ADMIN_URL=server.url))
+    must(place.run(roles, ADMIN_URL=server.url, **PASSWORDS))
 
 
 def test_sqlite_is_restored_and_verified(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_postgresql_is_restored_and_verified(tmp_path: Path, server: PostgreSQL,
     place = Place(tmp_path, url_of(server, "killswitch_owner"))
     with_roles(server, place)
     place.begin()
-    urls = {"OWNER_URL": url_of(server, "killswitch_owner"), "ADMIN_URL": other.url}
+    urls = {"OWNER_URL": url_of(server, "killswitch_owner"), "ADMIN_URL": other.url, **PASSWORDS}
     urls["RESTORED_URL"] = url_of(other, "killswitch_owner")
     must(place.page("postgresql: back up", urls))
     assert "HOLDS" in must(place.page("postgresql: restore", urls))

@@ -47,6 +47,17 @@ def _number(unit: ConfigParser, setting: str) -> int | None:
     return None if value is None else int(value)
 
 
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="no systemd here")
+def test_what_is_enabled_starts_with_the_machine(tmp_path: Path) -> None:
+    """`[Install]` stands in each unit: of what drop-ins with a dash say systemd does not read it."""
+    installed = tmp_path / "etc/systemd/system"
+    shutil.copytree(UNITS, installed)
+    units = [f"killswitch-{name}.service" for name in SERVICES]
+    subprocess.run(["systemctl", f"--root={tmp_path}", "enable", "killswitch.target", *units], check=True, timeout=60)
+    assert (installed / "multi-user.target.wants/killswitch.target").is_symlink()
+    assert sorted(path.name for path in (installed / "killswitch.target.wants").iterdir()) == sorted(units)
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
     installed = tmp_path / "etc/systemd/system"
