@@ -27,7 +27,6 @@ from .refusal import Refused
 from .screen import Screen, leave_quietly
 
 LOOK_EVERY = 0.2  # seconds
-SCREENFUL = 20  # lines: behind more than that the first of them is out of sight
 
 
 def kill(decision: Decision, *, journal: str | None, as_json_too: bool) -> int:
@@ -123,8 +122,7 @@ class Process:
             return UNKNOWN
         ledger = self._glass.ledger
         sweeps = sorted(ledger.sweeps.values(), key=lambda sweep: sweep.account_id)
-        lines = words.summary(self._kill, sweeps, ledger.orders(), touched=bool(ledger.orders()))
-        for line in lines if len(lines) < SCREENFUL else [*lines, lines[0]]:
+        for line in words.summary(self._kill, sweeps, ledger.orders(), touched=bool(ledger.orders())):
             self._screen.say(line)
         return exit_status(self._kill.state)
 

@@ -8,6 +8,7 @@ from killswitch.kills.standing import QUIET, Standing
 
 NOT_GONE = (Outcome.PENDING, *ENDED_BADLY, Outcome.WOULD_CANCEL)
 NAMED_AT_MOST = 500
+SCREENFUL = 20  # lines
 
 
 def clock(seconds: float) -> str:
@@ -52,14 +53,17 @@ def summary(kill: Kill, sweeps: Sequence[Sweep], orders: Iterable[KilledOrder], 
     """
     accounts = {sweep.id: sweep.account_id for sweep in sweeps}
     orders = list(orders)
-    return [
-        f"{_headline(kill)} after {seconds_since(kill):,.1f} s: {kill.scope}",
+    headline = f"{_headline(kill)} after {seconds_since(kill):,.1f} s: {kill.scope}"
+    lines = [
+        headline,
         *(["  Nothing matched: no order was canceled"] if kill.state == State.FLAT and not touched else []),
         *([f"  {kill.roster_error}"] if kill.roster_error else []),
         *(_sweep_line(sweep) for sweep in sweeps if sweep.state not in QUIET),
         *_named([_not_gone_line(row, accounts[row.sweep_id]) for row in orders if row.outcome in NOT_GONE]),
         *_named([_lost_line(row, accounts[row.sweep_id]) for row in orders if row.lost_quantity]),
     ]
+    # The first line of a long list is out of sight.
+    return [*lines, headline] if len(lines) > SCREENFUL else lines
 
 
 def _headline(kill: Kill) -> str:
