@@ -1,12 +1,24 @@
 """Read many things as they stood at one moment, while others go on writing."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 from django.db import connection, transaction
 
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    pk: Any
+
+
+R = TypeVar("R", bound=Row)
+
+_answers: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
 _began_at: ContextVar[float | None] = ContextVar("began_at", default=None)
 
 
@@ -16,17 +28,35 @@ def read_as_of() -> float:
     return time.monotonic() if began_at is None else began_at
 
 
+def read_once(ask: Callable[[R], T]) -> Callable[[R], T]:
+    """Ask the database only once about a row within one moment: it would say the same again."""
+
+    @wraps(ask)
+    def asked(row: R) -> T:
+        answers = _answers.get()
+        if answers is None:
+            return ask(row)
+        key = (ask, row.pk)
+        if key not in answers:
+            answers[key] = ask(row)
+        found: T = answers[key]
+        return found
+
+    return asked
+
+
 @contextmanager
 def one_moment() -> Iterator[None]:
     """Show the database as it is when the first question is asked. For reading only; keeps nobody from writing.
 
     Inside a transaction that has begun already it changes nothing.
     """
-    began = _began_at.set(read_as_of())
+    began, answers = _began_at.set(read_as_of()), _answers.set(_answers.get() or {})
     try:
         with _one_moment():
             yield
     finally:
+        _answers.reset(answers)
         _began_at.reset(began)
 
 

@@ -23,7 +23,7 @@ from killswitch.kills.models import Kill, State
 from killswitch.kills.queries import as_they_stand, late_arrivals_by_kill, running_kills, within
 
 from .in_part import KillOnMine, on_accounts
-from .together import follows, together
+from .together import fresh_since, together
 
 SHOWN = 5  # kills of a kind in the banner
 
@@ -83,7 +83,7 @@ class Page:
 
     def __init__(self, request: HttpRequest) -> None:
         self._user = request.user
-        self._is_fresh = not follows(request)
+        self._since = fresh_since(request)
         self._request = request
 
     @cached_property
@@ -138,7 +138,7 @@ class Page:
         sees = self.accounts.sees
         if sees is None or not self.may_see:
             return []
-        return together(("in part", sees), lambda: on_accounts(sees), is_fresh=self._is_fresh)
+        return together(("in part", sees), lambda: on_accounts(sees), since=self._since)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -150,7 +150,7 @@ class Page:
         if not self.may_see:
             return []
         theirs = self.accounts
-        kills = together(("kills", theirs), lambda: _bannered(theirs), is_fresh=self._is_fresh)
+        kills = together(("kills", theirs), lambda: _bannered(theirs), since=self._since)
         alarms = {kill.id: tuple(alarms) for kill, alarms in self._unacknowledged}
         return [replace(each, alarms=alarms.get(each.kill.id, ())) for each in kills]
 
@@ -166,12 +166,12 @@ class Page:
         if not self.may_kill:
             return []
         sees = self.accounts.sees
-        return together(("alarms", sees), lambda: _unacknowledged(sees), is_fresh=self._is_fresh)
+        return together(("alarms", sees), lambda: _unacknowledged(sees), since=self._since)
 
     @cached_property
     def broken_trail(self) -> Verification | None:
         """Return the verification that found the trail broken, for those who may read it."""
-        return together("trail", broken, is_fresh=self._is_fresh) if self.may_read_trail else None
+        return together("trail", broken, since=self._since) if self.may_read_trail else None
 
     @property
     def broker_host(self) -> str:
@@ -207,4 +207,10 @@ def _unacknowledged(sees: frozenset[int] | None) -> list[tuple[Kill, list[Alarm]
 
 
 def page(request: HttpRequest) -> dict[str, object]:
-    return {"page": Page(request)} if hasattr(request, "user") else {}
+    """Return one for all that is drawn for a request, so that its parts say the same."""
+    if not hasattr(request, "user"):
+        return {}
+    kept: Page | None = getattr(request, "_page", None)
+    if kept is None:
+        kept = request._page = Page(request)  # type: ignore[attr-defined]
+    return {"page": kept}

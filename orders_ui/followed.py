@@ -8,21 +8,28 @@ from typing import Any
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
 from killswitch.kills.models import Kill
 from killswitch.snapshot import one_moment
 
 from .killview import KillView
-from .together import together
+from .marks import digest_of_page
+from .together import fresh_since, keep, together
 
 ALWAYS = "_kill.html"
 TABLES = {
+    "kill-figures": "_kill_figures.html",
     "kill-open": "_kill_open.html",
     "kill-waiting": "_kill_waiting.html",
     "kill-accounts": "_kill_accounts.html",
     "kill-gone": "_kill_gone.html",
 }
 BETWEEN_TAGS = re.compile(r">\n\s*<")
+KEPT = 20  # kills: one with its tables drawn takes some megabytes
+AS_PART = ' hx-swap-oob="morph"'
+
+_kept = keep(KEPT)
 
 
 class Followed:
@@ -33,7 +40,7 @@ class Followed:
         self._drawing = Lock()
         with one_moment():
             self.view = view = KillView(get_object_or_404(Kill, pk=kill_id))
-            self.marks = view.marks
+            self.marks = {"kill-figures": digest_of_page(self.table("kill-figures", request)), **view.marks}
             for _ in (view.not_gone, view.waiting, view.others):
                 pass
             # What a view reads it reads when it is drawn.
@@ -53,7 +60,13 @@ class Followed:
                 self._tables[name] = BETWEEN_TAGS.sub("><", drawn)
             return self._tables[name]
 
+    def on_page(self, request: HttpRequest) -> dict[str, SafeString]:
+        """Return all of the tables as they stand on the page from its beginning."""
+        return {
+            name.replace("-", "_"): SafeString(self.table(name, request).replace(AS_PART, "", 1)) for name in TABLES
+        }
 
-def followed(kill_id: uuid.UUID, request: HttpRequest, *, is_fresh: bool) -> Followed:
-    """Return a kill as it is now where `is_fresh`, else as it was less than a second ago. Raises Http404."""
-    return together(("kill", kill_id), lambda: Followed(kill_id, request), is_fresh=is_fresh)
+
+def followed(kill_id: uuid.UUID, request: HttpRequest) -> Followed:
+    """Return a kill as it is; for who follows, as it was within the last second. Raises Http404."""
+    return together(kill_id, lambda: Followed(kill_id, request), since=fresh_since(request), kept=_kept)

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -21,9 +21,17 @@ WAIT_MS = 20  # for SQLite's one write lock: a kill may want it
 _has_told: set[str] = set()
 
 
-def note(kill_id: uuid.UUID, user: User, now: datetime) -> None:
-    """Write down that somebody looks at a kill, at most every NOTED_EVERY. Who else writes goes first."""
-    before = Looking.objects.filter(kill_id=kill_id, user_id=user.pk).values_list("seen_at", flat=True).first()
+def lookers(kill_id: uuid.UUID, now: datetime) -> list[Looking]:
+    """Return who looks at a kill."""
+    return list(Looking.objects.filter(kill_id=kill_id, seen_at__gte=now - SEEN_WITHIN).order_by("user_name"))
+
+
+def note(kill_id: uuid.UUID, user: User, now: datetime, noted: Iterable[Looking]) -> None:
+    """Write down that somebody looks at a kill, at most every NOTED_EVERY. Who else writes goes first.
+
+    `noted` is who looked at it a moment ago.
+    """
+    before = next((each.seen_at for each in noted if each.user_id == user.pk), None)
     if before is not None and now - before < NOTED_EVERY:
         return
     try:
@@ -33,12 +41,6 @@ def note(kill_id: uuid.UUID, user: User, now: datetime) -> None:
                 Looking.objects.filter(seen_at__lt=now - KEPT_FOR).delete()
     except DatabaseError as error:
         _tell_once(str(error))
-
-
-def others(kill_id: uuid.UUID, user: User, now: datetime) -> list[str]:
-    """Name those who look at a kill as well."""
-    looking = Looking.objects.filter(kill_id=kill_id, seen_at__gte=now - SEEN_WITHIN).exclude(user_id=user.pk)
-    return list(looking.order_by("user_name").values_list("user_name", flat=True))
 
 
 def _write(kill_id: uuid.UUID, user: User, now: datetime) -> None:

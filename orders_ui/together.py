@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from killswitch.kept import Kept
 from killswitch.snapshot import read_as_of
@@ -26,7 +27,9 @@ AT_MOST = 300  # kept at a time: kills that are followed, and what stands in the
 
 
 @dataclass
-class _Shared:
+class Shared:
+    """What was made last for one key, and how that went."""
+
     lock: Lock = field(default_factory=Lock)
     made_at: float = float("-inf")
     took: float = 0.0  # seconds
@@ -35,22 +38,33 @@ class _Shared:
     error: Exception | None = None
 
 
-_shared: Kept[_Shared] = Kept(AT_MOST)
+_everything: list[Kept[Shared]] = []
+
+
+def keep(most: int) -> Kept[Shared]:
+    """Return where the last that was made is kept, for so many keys."""
+    kept: Kept[Shared] = Kept(most)
+    _everything.append(kept)
+    return kept
+
+
+_shared = keep(AT_MOST)
 _lock = Lock()
 
 
-def together(key: Hashable, make: Callable[[], T], *, is_fresh: bool) -> T:
-    """Return what `make` makes: made now where `is_fresh`, else at most TOGETHER_SECONDS ago, or some times as long.
+def together(key: Hashable, make: Callable[[], T], *, since: float | None, kept: Kept[Shared] = _shared) -> T:
+    """Return what `make` makes: begun `since` then or later, by the monotonic clock.
+
+    Where that is None, begun at most TOGETHER_SECONDS ago, or some times as long.
 
     Whoever asks while it is being made waits for it; what `make` raises is raised to all of them: one after the other
     would wait for the same failure, and the page that somebody presses on would find no free thread.
     """
     with _lock:
-        shared = _shared.get(key) or _shared.put(key, _Shared())
+        shared = kept.get(key) or kept.put(key, Shared())
     asked_at = time.monotonic()
     with shared.lock:
-        # What somebody else began to make after the question is as fresh as what would be made now.
-        least = asked_at if is_fresh else asked_at - patience(shared.took)
+        least = asked_at - patience(shared.took) if since is None else since
         if shared.made_at < least:
             if shared.error is not None and shared.failed_at >= asked_at:
                 raise shared.error
@@ -77,6 +91,29 @@ def follows(request: HttpRequest) -> bool:
     return request.method == "GET" and bool(request.headers.get("HX-Request")) and not is_by_hand
 
 
+def fresh_since(request: HttpRequest) -> float | None:
+    """Return since when what is read will do for a request, by the monotonic clock; None where it only follows.
+
+    What somebody else began to read after a page was asked for is as fresh as what would be read for it now. What a
+    request has done itself must be in it.
+    """
+    if follows(request):
+        return None
+    arrived_at: float | None = getattr(request, "_arrived_at", None)
+    return time.monotonic() if arrived_at is None or request.method not in ("GET", "HEAD") else arrived_at
+
+
+def note_arrival(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Note when each request came: a middleware."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        request._arrived_at = time.monotonic()  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return answer
+
+
 def forget() -> None:
     """Let nothing of it be there: in tests, whose databases come and go."""
-    _shared.clear()
+    for kept in _everything:
+        kept.clear()

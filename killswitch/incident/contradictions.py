@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from killswitch.audit.chain import canonical
 from killswitch.audit.models import Entry, Kind
 from killswitch.kills.models import Kill, KilledOrder
+from killswitch.snapshot import read_once
 from killswitch.words import exact_time
 
 NAMED = 20
@@ -23,6 +24,7 @@ ROWS = 2000
 SAID = [field.attname for field in Kill._meta.concrete_fields]
 
 
+@read_once
 def of_kill(kill: Kill) -> list[str]:
     """Say what its row contradicts: who, when, what, why, and how it ended."""
     entries = Entry.objects.filter(kill_id=kill.id)

@@ -1,6 +1,8 @@
 """How a kill went, over time: how many orders had been asked to go, accepted, and ended at each moment."""
 
 import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -62,15 +64,20 @@ class Course:
 
     def __init__(self, orders: QuerySet[KilledOrder], engaged_at: datetime, until: float) -> None:
         self.width = max(until, 0.001) / STEPS
+        steps = [_Step(column, engaged_at, self.width) for column in COLUMNS.values()]
+        rows = list(orders.order_by().values_list(*steps).annotate(orders=Count("id")))
         self.series = [
-            Series(name=name, points=list(self._points(orders, column, engaged_at))) for name, column in COLUMNS.items()
+            Series(name=name, points=list(self._points((row[place], row[-1]) for row in rows)))
+            for place, name in enumerate(COLUMNS)
         ]
 
-    def _points(self, orders: QuerySet[KilledOrder], column: str, engaged_at: datetime) -> Any:
-        reached = orders.exclude(**{column: None}).order_by()
-        steps = reached.values_list(_Step(column, engaged_at, self.width)).annotate(orders=Count("id"))
+    def _points(self, reached: Iterable[tuple[int | None, int]]) -> Iterator[tuple[float, int]]:
+        steps: Counter[int] = Counter()
+        for step, count in reached:
+            if step is not None:
+                steps[step] += count
         # To the end of the step: by then all of it had happened. What was before the press stands at it.
-        counts = sorted((max(0.0, (step + 1) * self.width), count) for step, count in steps)
+        counts = sorted((max(0.0, (step + 1) * self.width), count) for step, count in steps.items())
         return zip((second for second, _ in counts), accumulate(count for _, count in counts), strict=True)
 
 

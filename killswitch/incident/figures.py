@@ -289,22 +289,26 @@ class Incident:
     # --- accounts
 
     @cached_property
-    def sweep_count(self) -> int:
-        return self.kill.sweeps.count()
-
-    @cached_property
-    def states(self) -> list[tuple[str, str, int]]:
-        """Return each state that accounts are in, with its words and their number."""
+    def _accounts_by_state(self) -> Counter[str]:
         counts = Counter(dict(self.kill.sweeps.order_by().values_list("state").annotate(Count("id"))))
-        if unwatched := unwatched_sweeps().filter(kill=self.kill).count():
+        if counts[State.LATCHED] and (unwatched := unwatched_sweeps().filter(kill=self.kill).count()):
             counts[State.LATCHED] -= unwatched
             counts[State.UNKNOWN] += unwatched
+        return counts
+
+    @property
+    def sweep_count(self) -> int:
+        return self._accounts_by_state.total()
+
+    @property
+    def states(self) -> list[tuple[str, str, int]]:
+        """Return each state that accounts are in, with its words and their number."""
+        counts = self._accounts_by_state
         return [(str(state), str(state.label), counts[state]) for state in State if counts[state] > 0]
 
-    @cached_property
+    @property
     def flat_count(self) -> int:
-        quiet = self.kill.sweeps.filter(state__in=QUIET).count()
-        return quiet - unwatched_sweeps().filter(kill=self.kill).count()
+        return sum(self._accounts_by_state[state] for state in QUIET)
 
     @cached_property
     def not_flat(self) -> list[Sweep]:
@@ -324,7 +328,7 @@ class Incident:
         """Count the orders to be read out."""
         return 0 if self.kill.dry_run else sum(count for _, _, count, is_bad in self.outcomes if is_bad)
 
-    @property
+    @cached_property
     def takes_a_call(self) -> bool:
         if self.kill.dry_run:
             return False

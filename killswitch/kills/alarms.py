@@ -6,6 +6,7 @@ Asked for by every page while a kill runs: what is counted has an index of its o
 from django.db.models import Q
 
 from killswitch import database_clock
+from killswitch.snapshot import read_once
 
 from .claims import left_alone
 from .meanings import Alarm
@@ -17,6 +18,7 @@ TAKEN_UP_WITHIN_SECONDS = 1
 UNATTENDED_AFTER_SECONDS = 4
 
 
+@read_once
 def raised(kill: Kill) -> dict[Alarm, int]:
     """Return the alarms of a kill, the loudest first, each with the number of orders or accounts that it is about."""
     found = {
@@ -32,6 +34,7 @@ def raised(kill: Kill) -> dict[Alarm, int]:
     return {alarm: count for alarm, count in found.items() if count}
 
 
+@read_once
 def is_unattended(kill: Kill) -> bool:
     """Say whether nobody works on any part of a kill that is not over."""
     if kill.is_over or seconds_since(kill) < UNATTENDED_AFTER_SECONDS:

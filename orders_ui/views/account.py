@@ -79,7 +79,7 @@ def text(request: HttpRequest, account_id: int) -> HttpResponseBase:
 def choose(request: HttpRequest) -> HttpResponse:
     """Show the accounts that a filter may be used on."""
     try:
-        choice = Choice(request.GET, accounts_in(request))
+        choice = Choice(request)
     except InvalidDecision as error:
         return show(request, "choose.html", {"bar": _bar(request, error.errors)}, status=400)
     return show(request, "choose.html", {"choice": choice, "desk": choice.desk, "carried": choice.carried})

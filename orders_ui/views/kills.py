@@ -35,7 +35,6 @@ from killswitch.kills.queries import as_json, as_they_stand, recent_kills, touch
 from killswitch.kills.reasons import ReasonStands, give_reason
 from killswitch.kills.release import NotReleased, SamePerson, record_refused_release
 from killswitch.kills.release import release as let_go
-from killswitch.snapshot import one_moment
 from killswitch.which_broker import in_words
 
 from .. import looking
@@ -46,9 +45,10 @@ from ..guard import MADE_FOR, PRESSED, decision_in, fresh, needs, posted
 from ..killview import Help, KillInPart, KillView, Release, Why, kill_rows
 from ..limits import all_of_theirs, beyond, kills_all_of, refuse_for_accounts, sees_kill
 from ..marks import digest_of_page, seen, written
+from ..models import Looking
 from ..reach import OPENING_FIELDS, InvalidOpening, Opening
 from ..shown import show
-from ..together import follows
+from ..together import fresh_since, together
 
 KILLS_ON_A_PAGE = 50
 # What the buttons of the confirmation say that they are.
@@ -282,22 +282,21 @@ def _show_kill(
     holds_still: bool = False,
     status: int = 200,
 ) -> HttpResponse:
-    """Show everything as it stood at one moment: a late arrival must not stand beside an older LATCHED."""
-    with one_moment():
-        kill = get_object_or_404(Kill, pk=kill_id)
-        may = may_kill(request.user)
-        view = KillView(kill)
-        context = {
-            "kill": view,
-            "looking": _others(request, view),
-            "release": Release(kill, actor_of(request), may and _kills_all_of(request, kill), *release),
-            "why": Why(kill, may, *why),
-            "help": Help,
-            "holds_still": holds_still,
-            "marks": written(view.marks),
-        }
-        answer = show(request, "kill.html", context, status=status)
-    _note_looking(request, view)
+    """Show everything as it stood at one moment after it was asked for; drawn once for all who asked before that."""
+    shared = followed(kill_id, request)
+    view, may, looking_at = shared.view, may_kill(request.user), _lookers(request, shared.view)
+    context = {
+        "kill": view,
+        "tables": shared.on_page(request),
+        "looking": _others(request, looking_at),
+        "release": Release(view.kill, actor_of(request), may and _kills_all_of(request, view.kill), *release),
+        "why": Why(view.kill, may, *why),
+        "help": Help,
+        "holds_still": holds_still,
+        "marks": written(shared.marks),
+    }
+    answer = show(request, "kill.html", context, status=status)
+    _note_looking(request, view, looking_at)
     return answer
 
 
@@ -308,28 +307,36 @@ def _kills_all_of(request: HttpRequest, kill: Kill) -> bool:
 
 def _follow(request: HttpRequest, kill_id: uuid.UUID) -> HttpResponse:
     """Answer a poll with what has changed on the page; with nothing (204) where nothing has."""
-    shared = followed(kill_id, request, is_fresh=not follows(request))
-    always = shared.drawn(request, looking=_others(request, shared.view))
+    shared = followed(kill_id, request)
+    looking_at = _lookers(request, shared.view)
+    always = shared.drawn(request, looking=_others(request, looking_at))
     marks, before = {"kill": digest_of_page(always), **shared.marks}, seen(request)
     changed = [name for name, mark in marks.items() if before.get(name) != mark]
     tables = [shared.table(name, request) for name in changed if name in TABLES]
     end = render_to_string("_kill_marks.html", {"marks": written(marks), "is_part": True})
     answer = HttpResponse([always, *tables, end]) if changed else HttpResponse(status=204)
-    _note_looking(request, shared.view)
+    _note_looking(request, shared.view, looking_at)
     answer["Cache-Control"] = "no-store"
     patch_vary_headers(answer, ["HX-Request"])
     return answer
 
 
-def _note_looking(request: HttpRequest, view: KillView) -> None:
+def _lookers(request: HttpRequest, view: KillView) -> list[Looking]:
+    """Return who has a running kill before them, the reader among them."""
+    if not view.is_running:
+        return []
+    kill_id = view.kill.id
+    return together(("looking", kill_id), lambda: looking.lookers(kill_id, timezone.now()), since=fresh_since(request))
+
+
+def _note_looking(request: HttpRequest, view: KillView, looking_at: list[Looking]) -> None:
     """Note that the reader follows it, for the others who do; not while the page is in a tab that nobody sees."""
     if view.is_running and not request.headers.get("X-Unseen"):
-        looking.note(view.kill.id, cast("User", request.user), timezone.now())
+        looking.note(view.kill.id, cast("User", request.user), timezone.now(), looking_at)
 
 
-def _others(request: HttpRequest, view: KillView) -> list[str]:
-    reader = cast("User", request.user)
-    return looking.others(view.kill.id, reader, timezone.now()) if view.is_running else []
+def _others(request: HttpRequest, looking_at: list[Looking]) -> list[str]:
+    return [each.user_name for each in looking_at if each.user_id != request.user.pk]
 
 
 @require_POST

@@ -16,7 +16,8 @@ from killswitch.kills.decision import read_decision
 from killswitch.kills.models import Sweep
 from killswitch.kills.operations import engage
 from orders_ui.account_orders import MOST_IN_A_CHUNK, ROWS_AT_ONCE
-from orders_ui.desk_rows import ROWS_IN_A_BLOCK, spark
+from orders_ui.account_row import spark
+from orders_ui.desk_rows import ROWS_IN_A_BLOCK
 
 from .conftest import Fill, order
 from .test_desk import HTMX, Actor, text_of

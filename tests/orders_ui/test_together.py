@@ -1,5 +1,6 @@
 """Many who follow one page: it is read once for all of them, and each still gets what is theirs."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -7,21 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from killswitch.access.models import AccountLimit
 from killswitch.access.roles import COMPLIANCE, RISK_DESK
 from killswitch.kills.models import Kill, Outcome
-from killswitch.snapshot import one_moment, read_as_of
+from killswitch.snapshot import one_moment, read_as_of, read_once
 from orders_ui.followed import followed
 from orders_ui.together import QUICKLY_MADE, follows, forget, patience, together
-from tests.conftest import wait_for
+from tests.conftest import unrecorded, wait_for
 
-from .conftest import client_of
+from .conftest import Fill, client_of, order
 from .test_kill import HTMX, make_kill, touch
 
 A_WHILE = 60.0  # seconds: longer than any test
@@ -74,7 +76,7 @@ class TestFollowingAKill:
 
         request = rf.get("/")
         request.user = AnonymousUser()
-        shared = followed(kill.id, request, is_fresh=True)
+        shared = followed(kill.id, request)
         template_rendered.connect(draws)
         try:
             with ThreadPoolExecutor(4) as threads:
@@ -126,6 +128,101 @@ class TestFollowingAKill:
         assert [desk_client.get(address, headers=HTMX).status_code for _ in range(2)] == [404, 404]
 
 
+class TestLoadingAPage:
+    def test_gives_what_was_read_for_somebody_else_after_it_was_asked_for(self, kill: Kill, rf: RequestFactory) -> None:
+        first, meanwhile, later = (loaded(rf) for _ in range(3))
+        shared = followed(kill.id, first)
+        assert followed(kill.id, meanwhile) is shared
+        later._arrived_at = time.monotonic()  # type: ignore[attr-defined]
+        assert followed(kill.id, later) is not shared
+
+    def test_gives_whoever_has_just_done_something_what_is_there_now(self, kill: Kill, rf: RequestFactory) -> None:
+        posted, other = loaded(rf), loaded(rf)
+        posted.method = "POST"
+        shared = followed(kill.id, other)
+        assert followed(kill.id, posted) is not shared
+
+    def test_draws_its_tables_once_for_all_who_wait(self, kill: Kill, rf: RequestFactory) -> None:
+        first, second = loaded(rf), loaded(rf)
+        tables = followed(kill.id, first).on_page(first)
+        with CaptureQueriesContext(connection) as captured:
+            assert followed(kill.id, second).on_page(second) == tables
+        assert not captured.captured_queries
+        assert tables["kill_gone"].startswith('<section id="kill-gone">'), "it is no part of an answer to a poll"
+
+
+def loaded(rf: RequestFactory) -> Any:
+    """Return a page load that came before anything was read."""
+    request: Any = rf.get("/")
+    request.user, request._arrived_at = AnonymousUser(), time.monotonic()
+    return request
+
+
+class TestFollowingTheDesk:
+    def test_reads_the_accounts_once_for_all_who_see_the_same(self, fill: Fill) -> None:
+        fill(order(1), account_id=1001)
+        first, second = client_of("first", RISK_DESK), client_of("second", RISK_DESK)
+        text = first.get("/", headers=HTMX).content.decode()
+        with CaptureQueriesContext(connection) as captured:
+            assert rows_of(second.get("/", headers=HTMX).content.decode()) == rows_of(text)
+        assert not [query["sql"] for query in captured.captured_queries if 'FROM "book_account"' in query["sql"]]
+
+    def test_shows_each_their_own_accounts_and_buttons(self, fill: Fill) -> None:
+        fill(order(1), account_id=1001)
+        fill(order(2), account_id=1002)
+        everything, one, reader = client_of("first", RISK_DESK), client_of("one", RISK_DESK), client_of("r", COMPLIANCE)
+        with unrecorded():
+            AccountLimit.objects.create(user=User.objects.get(username="one"), sees=[1001, 1002], kills=[1002])
+        for client, accounts, buttons in ((everything, 2, 2), (one, 2, 1), (reader, 2, 0)):
+            text = client.get("/", headers=HTMX).content.decode()
+            assert len(rows_of(text)) == accounts
+            assert len(re.findall(r'id="kill-\d+" class="kill" href="[^"]*" aria-label', text)) == buttons
+
+    def test_searches_and_sorts_for_each(self, fill: Fill, desk_client: Client) -> None:
+        fill(order(1), account_id=1001)
+        fill(order(2), order(3), account_id=1002)
+        text = desk_client.get("/", headers=HTMX).content.decode()
+        sorted_ = desk_client.get("/?sort=-orders", headers=HTMX).content.decode()
+        assert (rows_of(text), rows_of(sorted_)) == (["1001", "1002"], ["1002", "1001"])
+        sought = desk_client.get("/?q=1002", headers=HTMX).content.decode()
+        assert re.findall(r'<tr id="row-(\d+)"[^>]* hidden>', sought) == ["1001"]
+        assert " hidden>" not in "".join(
+            re.findall(r"<tr id=[^>]*>", desk_client.get("/", headers=HTMX).content.decode())
+        )
+
+    def test_a_desk_that_is_loaded_or_refreshed_by_hand_is_read_anew(self, fill: Fill, desk_client: Client) -> None:
+        fill(order(1), account_id=1001)
+        desk_client.get("/", headers=HTMX)
+        fill(order(2), account_id=1002)
+        assert rows_of(desk_client.get("/", headers=HTMX).content.decode()) == ["1001"]
+        by_hand = desk_client.get("/", headers={**HTMX, "HX-Trigger": "refresh"}).content.decode()
+        assert rows_of(by_hand) == ["1001", "1002"]
+        fill(order(3), account_id=1003)
+        assert rows_of(desk_client.get("/").content.decode()) == ["1001", "1002", "1003"]
+
+
+def rows_of(text: str) -> list[str]:
+    return re.findall(r'<tr id="row-(\d+)"', text)
+
+
+class TestReadOnce:
+    def test_asks_once_in_a_moment_and_each_time_outside(self, kill: Kill) -> None:
+        asked: list[Kill] = []
+
+        @read_once
+        def ask(row: Kill) -> int:
+            asked.append(row)
+            return len(asked)
+
+        with one_moment():
+            assert [ask(kill), ask(kill)] == [1, 1]
+            with one_moment():
+                assert ask(kill) == 1
+        assert [ask(kill), ask(kill)] == [2, 3]
+        with one_moment():
+            assert ask(kill) == 4
+
+
 class TestTogether:
     def test_many_at_once_have_it_made_once(self) -> None:
         made: list[int] = []
@@ -137,7 +234,7 @@ class TestTogether:
 
         def ask(_: int) -> int:
             everybody.wait(10)
-            return together("one", make, is_fresh=False)
+            return together("one", make, since=None)
 
         with ThreadPoolExecutor(8) as threads:
             assert list(threads.map(ask, range(8))) == [0] * 8
@@ -155,9 +252,9 @@ class TestTogether:
             return "new"
 
         with ThreadPoolExecutor(2) as threads:
-            first = threads.submit(together, "one", slow, is_fresh=True)
+            first = threads.submit(together, "one", slow, since=time.monotonic())
             begun.wait(10)
-            second = threads.submit(together, "one", fresh, is_fresh=True)
+            second = threads.submit(together, "one", fresh, since=time.monotonic())
             goes_on.set()
             assert (first.result(10), second.result(10)) == ("old", "new")
 
@@ -171,9 +268,9 @@ class TestTogether:
             raise ValueError("not now")
 
         with ThreadPoolExecutor(5) as threads:
-            asked = [threads.submit(together, "one", breaks, is_fresh=False)]
+            asked = [threads.submit(together, "one", breaks, since=None)]
             begun.wait(10)
-            asked += [threads.submit(together, "one", breaks, is_fresh=False) for _ in range(4)]
+            asked += [threads.submit(together, "one", breaks, since=None) for _ in range(4)]
             wait_for(lambda: threads._work_queue.empty(), "everybody to ask")
             goes_on.set()
             for each in asked:
@@ -197,14 +294,14 @@ class TestTogether:
         with one_moment():
             began = read_as_of()
             wait_for(lambda: time.monotonic() > began + 0.2, "the moment to grow old")
-            together("one", lambda: "old", is_fresh=False)
+            together("one", lambda: "old", since=None)
         settings.TOGETHER_SECONDS = time.monotonic() - (began + 0.1)
-        assert together("one", lambda: "new", is_fresh=False) == "new"
+        assert together("one", lambda: "new", since=None) == "new"
 
     def test_what_could_not_be_made_is_made_by_the_next(self) -> None:
         def breaks() -> str:
             raise ValueError("not now")
 
         with pytest.raises(ValueError, match="not now"):
-            together("one", breaks, is_fresh=False)
-        assert together("one", lambda: "there", is_fresh=False) == "there"
+            together("one", breaks, since=None)
+        assert together("one", lambda: "there", since=None) == "there"

@@ -1,64 +1,124 @@
-"""People with a page open: they look at the desk, and within a second of the press follow that kill as browsers do."""
+"""People with a page open: they look at the desk, and within a second of the press follow that kill as browsers do.
 
+`python -m tests.speed.people` is all of them, in a process of its own: they are not to slow whoever presses, and take
+as little as may be of the cores that the product needs.
+"""
+
+import asyncio
 import html
+import json
 import re
-import threading
+import subprocess
+import sys
 import time
+from types import TracebackType
 
-import httpx
+import aiohttp
 
-from .firm import Firm
+from tests.bench import ROOT
 
 HTMX = {"HX-Request": "true"}
 MARKS = re.compile(r'data-marks="([^"]*)"')
 DESK_EVERY, KILL_EVERY = 3.0, 1.0  # seconds
+LOOKED = "all have looked"
 
 
-class Person(threading.Thread):
-    """Looks until `end`. `delay`: seconds, so that not everybody asks at the same moment."""
+class People:
+    """So many people, who begin with the desk."""
 
-    def __init__(self, running: Firm, delay: float) -> None:
-        super().__init__(daemon=True)
-        self.has_looked = threading.Event()
-        self._http = httpx.Client(base_url=running.address, cookies=running.http.cookies, timeout=60)
-        self._delay = delay
-        self._kill_id = ""
-        self._is_pressed = threading.Event()
-        self._is_over = threading.Event()
+    def __init__(self, address: str, cookies: dict[str, str], count: int) -> None:
+        given = json.dumps({"address": address, "cookies": cookies, "count": count})
+        command = [sys.executable, "-m", "tests.speed.people", given]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> "People":
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != LOOKED:
+            raise RuntimeError("the people saw no desk")
+        return self
 
     def follow(self, kill_id: str) -> None:
-        self._kill_id = kill_id
-        self._is_pressed.set()
+        assert self._process.stdin is not None
+        print(kill_id, file=self._process.stdin, flush=True)
 
-    def end(self) -> None:
-        self._is_over.set()
-        self._is_pressed.set()
-        self.join()
-        self._http.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._process.communicate()
+        if self._process.returncode and error is None:
+            raise RuntimeError("somebody who followed the kill got no answer")
 
-    def run(self) -> None:
-        self._http.get("/")
-        self.has_looked.set()
-        self._is_pressed.wait(self._delay * DESK_EVERY)
-        while not self._is_pressed.is_set():
-            self._ask("/", DESK_EVERY, self._is_pressed)
-        if self._is_over.is_set():
-            return
-        address = f"/kills/{self._kill_id}/"
+
+class _Person:
+    """`delay`: a part of the time between two questions, so that not everybody asks at the same moment."""
+
+    def __init__(self, http: aiohttp.ClientSession, delay: float) -> None:
+        self._http = http
+        self._delay = delay
+
+    async def look(self) -> None:
+        await self._get("/")
+
+    async def watch(self, pressed: "asyncio.Future[str]") -> None:
+        await _until(pressed, self._delay * DESK_EVERY)
+        while not pressed.done():
+            await self._every(DESK_EVERY, pressed, self._get("/", HTMX))
+
+    async def follow(self, kill_id: str, over: "asyncio.Future[None]") -> None:
+        address = f"/kills/{kill_id}/"
         # Not all at one moment: each page asks in its own time, and so do those who look at it.
-        self._is_over.wait(self._delay * KILL_EVERY)
-        seen = _marks(self._http.get(address).text)
-        self._is_over.wait(KILL_EVERY)
-        while not self._is_over.is_set():
-            seen = _marks(self._ask(address, KILL_EVERY, self._is_over, seen)) or seen
+        await _until(over, self._delay * KILL_EVERY)
+        seen = _marks(await self._get(address))
+        await _until(over, KILL_EVERY)
+        while not over.done():
+            text = await self._every(KILL_EVERY, over, self._get(address, {**HTMX, "X-Seen": seen}))
+            seen = _marks(text) or seen
 
-    def _ask(self, address: str, every: float, until: threading.Event, seen: str = "") -> str:
+    async def _every(self, seconds: float, until: "asyncio.Future[object]", answer: "asyncio.Future[str]") -> str:
         began = time.monotonic()
-        text = self._http.get(address, headers={**HTMX, "X-Seen": seen}).text
-        until.wait(max(0.0, every - (time.monotonic() - began)))
+        text = await answer
+        await _until(until, seconds - (time.monotonic() - began))
         return text
+
+    async def _get(self, address: str, headers: dict[str, str] | None = None) -> str:
+        async with self._http.get(address, headers=headers) as answer:
+            return await answer.text()
+
+
+async def _until(future: "asyncio.Future[object]", seconds: float) -> None:
+    await asyncio.wait([future], timeout=max(0.0, seconds))
 
 
 def _marks(page: str) -> str:
     found = MARKS.search(page)
     return html.unescape(found[1]) if found else ""
+
+
+async def _all(address: str, cookies: dict[str, str], count: int) -> None:
+    loop = asyncio.get_running_loop()
+    pressed, over = loop.create_future(), loop.create_future()
+    lines = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(
+        address, cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True), connector=connector, timeout=timeout,
+        raise_for_status=True,
+    ) as http:  # fmt: skip
+        people = [_Person(http, (number + 0.5) / count) for number in range(count)]
+        await asyncio.gather(*(person.look() for person in people))
+        print(LOOKED, flush=True)
+        async with asyncio.TaskGroup() as tasks:
+            for person in people:
+                tasks.create_task(_looks_and_follows(person, pressed, over))
+            pressed.set_result((await lines.readline()).decode().strip())
+            await lines.read()
+            over.set_result(None)
+
+
+async def _looks_and_follows(person: _Person, pressed: "asyncio.Future[str]", over: "asyncio.Future[None]") -> None:
+    await person.watch(pressed)
+    if kill_id := await pressed:
+        await person.follow(kill_id, over)
+
+
+if __name__ == "__main__":
+    asyncio.run(_all(**json.loads(sys.argv[1])))

@@ -27,7 +27,7 @@ from tests.nothing_secret import API_KEY
 
 from . import tls
 from .firm import CANCEL_ALL, CANCEL_ONE, Broker, Firm, firm
-from .people import Person
+from .people import People
 from .row import Row
 from .standing import standing
 
@@ -219,17 +219,10 @@ def watched(database: str) -> Iterator[Row]:
 
 def _followed(running: Firm, count: int) -> tuple[float, float]:
     """Let so many look at the desk, kill everything, and let them all follow that kill to its end."""
-    people = [Person(running, (number + 0.5) / count) for number in range(count)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.has_looked.wait(60)
-    press = running.press(all_accounts="on")
-    for person in people:
-        person.follow(press.kill_id)
-    running.ended(press)
-    for person in people:
-        person.end()
+    with People(running.address, dict(running.http.cookies), count) as people:
+        press = running.press(all_accounts="on")
+        people.follow(press.kill_id)
+        running.ended(press)
     ended_at = Kill.objects.get(id=press.kill_id).ended_at
     assert ended_at is not None
     return running.last_answer(press, CANCEL_ALL), ended_at.timestamp() - press.wall
