@@ -49,9 +49,13 @@ def read_once(ask: Callable[[R], T]) -> Callable[[R], T]:
 def one_moment() -> Iterator[None]:
     """Show the database as it is when the first question is asked. For reading only; keeps nobody from writing.
 
-    Inside a transaction that has begun already it changes nothing.
+    Inside a moment it is that one. Inside a transaction that has begun already it changes nothing: what is read there
+    need not be of one moment.
     """
-    began, answers = _began_at.set(read_as_of()), _answers.set(_answers.get() or {})
+    if _began_at.get() is not None:
+        yield
+        return
+    began, answers = _began_at.set(time.monotonic()), _answers.set(None if connection.in_atomic_block else {})
     try:
         with _one_moment():
             yield

@@ -26,7 +26,8 @@ TABLES = {
     "kill-gone": "_kill_gone.html",
 }
 BETWEEN_TAGS = re.compile(r">\n\s*<")
-KEPT = 20  # kills: one with its tables drawn takes some megabytes
+KEPT = 40  # kills: one with its tables drawn takes some megabytes
+# What makes it a part of an answer to a poll; on a page that is loaded it stands without.
 AS_PART = ' hx-swap-oob="morph"'
 
 _kept = keep(KEPT)
@@ -55,7 +56,7 @@ class Followed:
         # Many wait for the same reading: all of them would begin to draw at the moment that it is there.
         with self._drawing:
             if name not in self._tables:
-                drawn = render_to_string(TABLES[name], {"kill": self.view, "is_part": True}, request)
+                drawn = render_to_string(TABLES[name], {"kill": self.view}, request)
                 # The ends of lines between tags are a sixth of it.
                 self._tables[name] = BETWEEN_TAGS.sub("><", drawn)
             return self._tables[name]

@@ -1,7 +1,7 @@
 """What many people look at is asked for once in a process, not once for each of them: fifty may follow one kill.
 
-Only what follows a page by itself (htmx) is answered so. Whoever loads a page, asks anew by hand or has just done
-something gets what is true now.
+What follows a page by itself (htmx) may be told of a moment ago. Whoever loads a page or asks by hand gets what was
+read after they asked, for them or for somebody else; whoever has just done something, what was read after that.
 """
 
 import time
@@ -24,6 +24,8 @@ T = TypeVar("T")
 QUICKLY_MADE = 0.05  # seconds
 OLDEST = 0.9  # seconds
 AT_MOST = 300  # kept at a time: kills that are followed, and what stands in the banner, for each set of accounts
+# What is pressed and asks anew, by its id: the others that ask are pages by themselves.
+BY_HAND = ("refresh", "sort-")
 
 
 @dataclass
@@ -70,11 +72,13 @@ def together(key: Hashable, make: Callable[[], T], *, since: float | None, kept:
                 raise shared.error
             as_of, began = read_as_of(), time.monotonic()
             try:
-                shared.value = make()
+                made = make()
             except Exception as error:
                 shared.error, shared.failed_at = error, time.monotonic()
                 raise
-            shared.made_at, shared.error, shared.took = as_of, None, time.monotonic() - began
+            if as_of < shared.made_at:  # read in an older moment: what is there is newer, and others have seen it
+                return made
+            shared.value, shared.made_at, shared.error, shared.took = made, as_of, None, time.monotonic() - began
         value: T = shared.value
         return value
 
@@ -87,7 +91,7 @@ def patience(took: float) -> float:
 
 def follows(request: HttpRequest) -> bool:
     """Say whether a request is that of a page which follows by itself, not of somebody who wants to know it now."""
-    is_by_hand = request.headers.get("HX-Trigger") == "refresh"
+    is_by_hand = request.headers.get("HX-Trigger", "").startswith(BY_HAND)
     return request.method == "GET" and bool(request.headers.get("HX-Request")) and not is_by_hand
 
 

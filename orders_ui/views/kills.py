@@ -282,7 +282,7 @@ def _show_kill(
     holds_still: bool = False,
     status: int = 200,
 ) -> HttpResponse:
-    """Show everything as it stood at one moment after it was asked for; drawn once for all who asked before that."""
+    """Show a kill as it stood at one moment since it was asked for; read and drawn once for all who waited for it."""
     shared = followed(kill_id, request)
     view, may, looking_at = shared.view, may_kill(request.user), _lookers(request, shared.view)
     context = {

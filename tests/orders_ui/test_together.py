@@ -148,7 +148,10 @@ class TestLoadingAPage:
         with CaptureQueriesContext(connection) as captured:
             assert followed(kill.id, second).on_page(second) == tables
         assert not captured.captured_queries
-        assert tables["kill_gone"].startswith('<section id="kill-gone">'), "it is no part of an answer to a poll"
+        assert len(tables) == 5
+        for name, table in tables.items():
+            assert table.startswith(f'<section id="{name.replace("_", "-")}"')
+            assert "hx-swap-oob" not in table, "it is no part of an answer to a poll"
 
 
 def loaded(rf: RequestFactory) -> Any:
@@ -206,6 +209,7 @@ def rows_of(text: str) -> list[str]:
 
 
 class TestReadOnce:
+    @pytest.mark.django_db(transaction=True)
     def test_asks_once_in_a_moment_and_each_time_outside(self, kill: Kill) -> None:
         asked: list[Kill] = []
 
@@ -285,8 +289,12 @@ class TestTogether:
 
     def test_who_asks_by_hand_wants_to_know_it_now(self) -> None:
         poll = RequestFactory(headers={"HX-Request": "true", "HX-Trigger": "kill"})
-        by_hand = RequestFactory(headers={"HX-Request": "true", "HX-Trigger": "refresh"})
-        assert [follows(each.get("/")) for each in (poll, by_hand, RequestFactory())] == [True, False, False]
+        refresh, sort = (
+            RequestFactory(headers={"HX-Request": "true", "HX-Trigger": trigger})
+            for trigger in ("refresh", "sort-name")
+        )
+        asked = (poll, refresh, sort, RequestFactory())
+        assert [follows(each.get("/")) for each in asked] == [True, False, False, False]
 
     @pytest.mark.django_db(transaction=True)
     def test_what_is_read_in_an_older_moment_is_not_taken_for_new(self, settings: Any) -> None:
@@ -297,6 +305,15 @@ class TestTogether:
             together("one", lambda: "old", since=None)
         settings.TOGETHER_SECONDS = time.monotonic() - (began + 0.1)
         assert together("one", lambda: "new", since=None) == "new"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_what_is_read_in_an_older_moment_does_not_take_the_place_of_what_is_newer(self) -> None:
+        with one_moment():
+            wait_for(lambda: time.monotonic() > read_as_of() + 0.01, "the moment to grow old")
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(together, "one", lambda: "newer", since=None).result(10)
+            assert together("one", lambda: "older", since=time.monotonic()) == "older"
+        assert together("one", lambda: "anew", since=None) == "newer"
 
     def test_what_could_not_be_made_is_made_by_the_next(self) -> None:
         def breaks() -> str:
