@@ -42,8 +42,6 @@ class Followed:
         with one_moment():
             self.view = view = KillView(get_object_or_404(Kill, pk=kill_id))
             self.marks = {"kill-figures": digest_of_page(self.table("kill-figures", request)), **view.marks}
-            for _ in (view.not_gone, view.waiting, view.others):
-                pass
             # What a view reads it reads when it is drawn.
             self.drawn(request)
 

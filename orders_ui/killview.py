@@ -9,7 +9,7 @@ from time import monotonic
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import Case, Count, F, Min, QuerySet, Value, When
+from django.db.models import Case, Count, F, Min, Value, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -212,31 +212,19 @@ class KillView(Incident):
     @cached_property
     def not_gone(self) -> list[KilledRow]:
         """Return the orders that did not go away; in a dry run those that would have been canceled."""
-        return self._rows(self._not_gone)
+        return self._rows(self.orders().filter(outcome__in=DID_NOT_GO)[:ROWS])
 
     @cached_property
     def waiting(self) -> list[KilledRow]:
         """Return some of the orders whose end the broker has not told yet."""
-        return self._rows(self._waiting)
+        return self._rows(self.orders().filter(outcome=Outcome.PENDING)[:ROWS_WHILE_RUNNING])
 
     @cached_property
     def others(self) -> list[KilledRow]:
         """Return the orders that went away: those that traded on the way first, then those that came late."""
-        return self._rows(self._others)
-
-    @property
-    def _not_gone(self) -> QuerySet[KilledOrder]:
-        return self.orders().filter(outcome__in=DID_NOT_GO)[:ROWS]
-
-    @property
-    def _waiting(self) -> QuerySet[KilledOrder]:
-        return self.orders().filter(outcome=Outcome.PENDING)[:ROWS_WHILE_RUNNING]
-
-    @property
-    def _others(self) -> QuerySet[KilledOrder]:
         traded = Case(When(outcome__in=(Outcome.FILLED, Outcome.PARTLY_FILLED), then=Value(0)), default=Value(1))
         gone = self.orders().exclude(outcome__in=NOT_GONE).order_by(traded, "-is_late", "sweep__account_id", "id")
-        return gone[: ROWS_WHILE_RUNNING if self.is_running else max(0, ROWS - self.did_not_go_count)]
+        return self._rows(gone[: ROWS_WHILE_RUNNING if self.is_running else max(0, ROWS - self.did_not_go_count)])
 
     @cached_property
     def did_not_go_count(self) -> int:
@@ -272,10 +260,10 @@ class KillView(Incident):
         listed = [row.sweep.listed_at.timestamp() // LISTED_SECONDS for row in self.sweeps if row.sweep.listed_at]
         accounts = [_shown(row.sweep) for row in self.sweeps]
         return {
-            "kill-open": digest(counts, list(self._not_gone.values_list(*THAT_CHANGE))),
-            "kill-waiting": digest(counts, list(self._waiting.values_list(*THAT_CHANGE))),
+            "kill-open": digest(counts, _that_change(self.not_gone)),
+            "kill-waiting": digest(counts, _that_change(self.waiting)),
             "kill-accounts": digest(counts, max(listed, default=0), accounts),
-            "kill-gone": digest(counts, list(self._others.values_list(*THAT_CHANGE))),
+            "kill-gone": digest(counts, _that_change(self.others)),
         }
 
     # --- what is loud
@@ -339,6 +327,10 @@ class KillView(Incident):
 
     def _throttled(self) -> list[Sweep]:
         return list(self.kill.sweeps.filter(ended_at=None).exclude(throttled="").order_by("next_try_at"))
+
+
+def _that_change(rows: Iterable[KilledRow]) -> list[tuple[object, ...]]:
+    return [tuple(getattr(row.order, name) for name in THAT_CHANGE) for row in rows]
 
 
 def _shown(sweep: Sweep) -> list[object]:
